@@ -1,0 +1,85 @@
+"""Chromium for the tests: where it is, how it is started, and explorers mounted in an empty page."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+# Widths in CSS pixels: a small phone and a laptop.
+PHONE, LAPTOP = 360, 1280
+
+
+def chromium_path() -> str | None:
+    """Return the system's Chromium or Chrome, or None: Playwright then uses its own."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    return None
+
+
+@contextmanager
+def launch():
+    """Yield a headless browser with an empty profile."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def page_of(*explorers, theme: str = "light") -> str:
+    """Return a page that shows the explorers the way a built page does, through ``widgets_loader.js``."""
+    from ipywidgets.embed import dependency_state
+
+    state = {"version_major": 2, "version_minor": 0, "state": dependency_state(explorers, drop_defaults=False)}
+    views = "".join(
+        '<script type="application/vnd.jupyter.widget-view+json">'
+        + json.dumps({"model_id": explorer.model_id, "version_major": 2, "version_minor": 0})
+        + "</script>"
+        for explorer in explorers
+    )
+    loader = (ROOT / "book" / "widgets_loader.js").read_text(encoding="utf-8")
+    text = json.dumps(state).replace("</", "<\\/")
+    return (
+        f'<!doctype html><html lang="en" data-theme="{html.escape(theme)}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>explorer</title></head>'
+        f'<body style="margin:8px;background:{"#0d1117" if theme == "dark" else "#fff"}">{views}'
+        f'<script type="application/vnd.jupyter.widget-state+json">{text}</script>'
+        f"<script>{loader}</script></body></html>"
+    )
+
+
+def open_page(browser, *explorers, width: int = LAPTOP, theme: str = "light"):
+    """Open the explorers in a new page of ``width`` CSS pixels and wait until all are drawn.
+
+    ``page.problems`` collects console errors and uncaught exceptions.
+    """
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+    page.set_content(page_of(*explorers, theme=theme))
+    page.wait_for_function("n => document.querySelectorAll('.explorer[data-ready]').length === n", arg=len(explorers))
+    return page
+
+
+def call(page, module: str, function: str, *arguments):
+    """Import an explorer's module text in the page, call one of its named exports, return the result."""
+    return page.evaluate(
+        """async ([source, name, args]) => {
+            const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            return (await import(url))[name](...args);
+        }""",
+        [module, function, list(arguments)],
+    )

@@ -1,0 +1,19 @@
+"""Helpers of the book: one room per question, and importing the package loads no room.
+
+========================  ==========================================================================
+``geometry``              output size, receptive field, parameters and multiply-adds, from formulas
+``runtime``               which device, which seed, small or full scale
+``claims``                statements that the machine checks
+``data``                  where images come from
+``filters``               hand-made kernels, and convolution of a plain 2-D image
+``models``                one architecture per file
+``training``              fit, evaluate, history, weights on disk
+``activations``           what each layer computes
+``plots``                 every figure style in one place
+``widgets``               the explorers
+``exercises``             the checks behind the exercise notebooks
+``results``               recorded runs
+========================  ==========================================================================
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,9 @@
+"""Images: one small module per source, one common type. Everything here needs no network."""
+
+from __future__ import annotations
+
+from utils.data.common import Images, Splits, stratified_split
+from utils.data.digits import digits
+from utils.data.photos import PHOTOS, photo
+
+__all__ = ["PHOTOS", "Images", "Splits", "digits", "photo", "stratified_split"]

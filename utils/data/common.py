@@ -1,0 +1,148 @@
+"""The common type of all image sets: tensors in memory, batches cut on the device they are used on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images.
+
+    Attributes
+    ----------
+    images : uint8 tensor (N, C, H, W)
+    labels : int64 tensor (N,)
+    classes : tuple of str
+        The names; label ``i`` means ``classes[i]``.
+    mean, std : tuple of float, one for each channel
+        Constants for standardising, in units of pixel / 255. They belong to the *training* images and
+        are carried along by all splits, so that nothing of the test set leaks into them.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.images.dim() != 4 or self.images.dtype != torch.uint8:
+            raise ValueError(
+                f"the images are {self.images.dtype} of shape {tuple(self.images.shape)}, "
+                "but they must be uint8 of shape (N, C, H, W)."
+            )
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != torch.int64:
+            raise ValueError(
+                f"the labels are {self.labels.dtype} of shape {tuple(self.labels.shape)}, "
+                f"but they must be int64 of shape ({len(self.images)},), one for each image."
+            )
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+            raise ValueError(
+                f"the labels run from {int(self.labels.min())} to {int(self.labels.max())}, "
+                f"but with {len(self.classes)} classes they must run from 0 to {len(self.classes) - 1}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.images.shape[1:]))
+        return f"Images({len(self):,} images of {shape}, {len(self.classes)} classes)"
+
+    def to(self, device: torch.device | str) -> Images:
+        """Return the same images on ``device``."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def take(self, index: torch.Tensor | slice) -> Images:
+        """Return the images at ``index`` (a slice, a mask or whole numbers) as a set of their own."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def inputs(self, index: torch.Tensor | slice | None = None) -> torch.Tensor:
+        """Return images as a network wants them: float32 (n, C, H, W), standardised by ``mean`` and ``std``."""
+        images = self.images if index is None else self.images[index]
+        return self.standardise(images)
+
+    def standardise(self, images: torch.Tensor) -> torch.Tensor:
+        """Return uint8 images as float32: ``(pixel / 255 − mean) / std`` for each channel."""
+        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        return (images.float() / 255 - mean) / std
+
+    def with_statistics(self) -> Images:
+        """Return the set with ``mean`` and ``std`` measured on its own pixels, channel by channel."""
+        pixels = self.images.double() / 255
+        mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3), correction=0)
+        if (std == 0).any():
+            raise ValueError(
+                "a channel is the same in every pixel of every image, so it cannot be standardised; drop it."
+            )
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def batches(
+        self, size: int, *, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (inputs, labels) batches of ``size``; shuffled when a generator (on the CPU) is given.
+
+        The last batch holds what is left.
+        """
+        if size < 1:
+            raise ValueError(f"the batch size is {size}, but it must be at least 1.")
+        if generator is None:
+            order = torch.arange(len(self), device=self.labels.device)
+        else:
+            order = torch.randperm(len(self), generator=generator).to(self.labels.device)
+        for index in order.split(size):
+            yield self.inputs(index), self.labels[index]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint sets: fit on ``train``, choose on ``validation``, look once at ``test``."""
+
+    train: Images
+    validation: Images
+    test: Images
+
+    def to(self, device: torch.device | str) -> Splits:
+        """Return the same splits on ``device``."""
+        return Splits(self.train.to(device), self.validation.to(device), self.test.to(device))
+
+
+def stratified_split(data: Images, validation: int, test: int, *, seed: int = 0) -> Splits:
+    """Split shuffled images so that each class has the same share of every part.
+
+    Parameters
+    ----------
+    data : Images
+    validation, test : int
+        Number of images for each part; what is left is for training.
+    seed : int
+        Of the shuffle; the same seed gives the same split on every machine.
+
+    Raises
+    ------
+    ValueError
+        When nothing would be left for training, or a class is too small for its share.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if validation < 1 or test < 1 or validation + test >= len(data):
+        raise ValueError(
+            f"{validation} validation and {test} test images were asked for, but there are {len(data)} images in all "
+            "and each part, training too, needs at least one."
+        )
+    labels = data.labels.numpy()
+    rest, test_index = train_test_split(range(len(data)), test_size=test, stratify=labels, random_state=seed)
+    train_index, validation_index = train_test_split(
+        rest, test_size=validation, stratify=labels[rest], random_state=seed
+    )
+    train = data.take(torch.tensor(train_index)).with_statistics()
+    others = [
+        replace(data.take(torch.tensor(index)), mean=train.mean, std=train.std)
+        for index in (validation_index, test_index)
+    ]
+    return Splits(train, *others)

@@ -1,0 +1,211 @@
+"""How an answer is checked.
+
+A :class:`Task` knows a reference (PyTorch's own function), a source of random cases, and the usual
+mistakes as *wrong functions* with a hint. An answer passes when it equals the reference on every
+case. When it does not, the first failing case is shown, and the hint of the first mistake whose
+function gives what the answer gave. The tests feed the same wrong functions, and others, to the
+check and require that each is rejected.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+Case = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function that the student writes.
+
+    Attributes
+    ----------
+    name : str
+        What the student's function is called.
+    reference : callable
+        The right answer: PyTorch's, not a copy of the solution.
+    cases : callable(random.Random) → sequence of cases
+        Draws the argument tuples; at least 20, with oblong shapes and edge cases among them.
+    mistakes : dict of hint → wrong function
+        The usual wrong answers. The hint says what is wrong and where to look.
+    tolerance : float
+        Largest allowed difference, absolute and relative.
+    """
+
+    name: str
+    reference: Callable[..., Any]
+    cases: Callable[[random.Random], Sequence[Case]]
+    mistakes: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    tolerance: float = 1e-5
+
+    def __call__(self, answer: Callable[..., Any]) -> bool:
+        """Check ``answer``, print what came out, and return whether it passed."""
+        if not callable(answer):
+            return _fail(self.name, f"{self.name} is {_brief(answer)}, but it must be a function.")
+        cases = list(self.cases(random.Random(0)))
+        for number, case in enumerate(cases, 1):
+            expected = self.reference(*copy.deepcopy(case))
+            given = copy.deepcopy(case)
+            try:
+                got = answer(*given)
+            except NotImplementedError as error:
+                return _not_yet(self.name, str(error))
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                return _fail(
+                    self.name,
+                    f"case {number} of {len(cases)} raised {type(error).__name__}: {error}",
+                    f"in the line `{where.line}`" if where.line else "",
+                    _arguments(case),
+                )
+            problem = _difference(got, expected, self.tolerance)
+            if problem is None and _difference(list(given), list(case), 0.0) is not None:
+                problem = (
+                    "the function changed its arguments; work on a copy (`.clone()`), the caller still needs them."
+                )
+                return _fail(self.name, f"case {number} of {len(cases)}: {problem}", _arguments(case))
+            if problem is not None:
+                hint = self._hint(answer, cases)
+                return _fail(
+                    self.name,
+                    f"case {number} of {len(cases)}: {problem}",
+                    _arguments(case),
+                    f"expected {_brief(expected)}",
+                    f"got      {_brief(got)}",
+                    f"Hint: {hint}" if hint else "",
+                )
+        print(f"✓ {self.name}: {len(cases)} cases agree with the reference.")
+        return True
+
+    def _hint(self, answer: Callable[..., Any], cases: Sequence[Case]) -> str:
+        """Return the hint of the first mistake that explains the answer on every case that it can be tried on."""
+        for hint, wrong in self.mistakes.items():
+            explained = differs = 0
+            for case in cases:
+                try:
+                    theirs, ours = answer(*copy.deepcopy(case)), wrong(*copy.deepcopy(case))
+                    right = self.reference(*copy.deepcopy(case))
+                except Exception:
+                    continue
+                if _difference(theirs, ours, self.tolerance) is not None:
+                    explained = 0
+                    break
+                explained += 1
+                differs += _difference(ours, right, self.tolerance) is not None
+            if explained and differs:
+                return hint
+        return ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A value that the student predicts: a number, a list, a word.
+
+    Attributes
+    ----------
+    expected : callable() → value
+        Computes the right answer with PyTorch, so that it is not typed in.
+    mistakes : dict of hint → wrong value
+    """
+
+    name: str
+    expected: Callable[[], Any]
+    mistakes: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-5
+
+    def __call__(self, answer: Any) -> bool:
+        """Check ``answer`` (``...`` means not yet), print what came out, and return whether it passed."""
+        if answer is ...:
+            return _not_yet(self.name, "replace the ... by your prediction.")
+        expected = self.expected()
+        problem = _difference(answer, expected, self.tolerance)
+        if problem is None:
+            print(f"✓ {self.name}: right.")
+            return True
+        hint = next((h for h, wrong in self.mistakes.items() if _difference(answer, wrong, self.tolerance) is None), "")
+        # The expected value is not shown: it is the answer.
+        return _fail(self.name, f"{_brief(answer)} is not right.", f"Hint: {hint}" if hint else "")
+
+
+def _not_yet(name: str, what: str) -> bool:
+    print(f"○ {name}: not yet — {what}")
+    return False
+
+
+def _fail(name: str, *lines: str) -> bool:
+    print("\n  ".join([f"✗ {name}", *(line for line in lines if line)]))
+    return False
+
+
+def _difference(got: Any, expected: Any, tolerance: float) -> str | None:
+    """Return in one sentence how ``got`` differs from ``expected``, or None when it does not."""
+    if isinstance(expected, torch.Tensor):
+        if not isinstance(got, torch.Tensor):
+            return f"the result is {_brief(got)} ({type(got).__name__}), but it must be a tensor."
+        if got.shape != expected.shape:
+            return f"the result has shape {tuple(got.shape)}, but it must have {tuple(expected.shape)}."
+        if got.dtype != expected.dtype:
+            return f"the result is {got.dtype}, but it must be {expected.dtype}."
+        if not torch.allclose(got.detach().double(), expected.double(), atol=tolerance, rtol=tolerance):
+            largest = (got.detach().double() - expected.double()).abs().max().item()
+            return f"the values differ by up to {largest:.4g}."
+        return None
+    if isinstance(expected, np.ndarray):
+        if not isinstance(got, np.ndarray):
+            return f"the result is {_brief(got)} ({type(got).__name__}), but it must be a NumPy array."
+        if got.dtype != expected.dtype:
+            return f"the result is {got.dtype}, but it must be {expected.dtype}."
+        return _difference(torch.as_tensor(got), torch.as_tensor(expected), tolerance)
+    if isinstance(expected, (tuple, list)):
+        if not isinstance(got, (tuple, list)):
+            return f"the result is {_brief(got)} ({type(got).__name__}), but it must be a {type(expected).__name__}."
+        if len(got) != len(expected):
+            return f"the result has {len(got)} entries, but it must have {len(expected)}."
+        for i, (g, e) in enumerate(zip(got, expected, strict=True)):
+            if (problem := _difference(g, e, tolerance)) is not None:
+                return f"entry {i}: {problem}"
+        return None
+    if isinstance(expected, (bool, str)) or expected is None:
+        return None if type(got) is type(expected) and got == expected else f"the result is {_brief(got)}."
+    if isinstance(expected, (int, float)):
+        if isinstance(got, (torch.Tensor, np.ndarray, np.generic)) and math.prod(got.shape) == 1:
+            got = got.item()
+        if isinstance(got, bool) or not isinstance(got, (int, float)):
+            return f"the result is {_brief(got)} ({type(got).__name__}), but it must be a number."
+        if isinstance(expected, int) and not isinstance(got, int):
+            return f"the result is {got!r} ({type(got).__name__}), but it must be a whole number (int)."
+        if not math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance):
+            return f"the result is {_brief(got)}."
+        return None
+    return None if got == expected else f"the result is {_brief(got)}."
+
+
+def _arguments(case: Case) -> str:
+    return "for " + ", ".join(_brief(value) for value in case)
+
+
+def _brief(value: Any) -> str:
+    """Return a short description that still lets a student compute along."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        if math.prod(value.shape) <= 36:
+            rounded = torch.as_tensor(value).double().mul(1e4).round().div(1e4).tolist()
+            return f"{_tidy(rounded)}"
+        return f"a {'tensor' if isinstance(value, torch.Tensor) else 'array'} of shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _tidy(value: Any) -> Any:
+    """Write 2.0 as 2, deep inside lists."""
+    if isinstance(value, list):
+        return [_tidy(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,15 @@
+"""Networks, one architecture per file, each written to be read beside its paper."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_CLASSES = {"LeNet": "lenet", "LeNet5": "lenet", "ClassicLeNet": "lenet"}
+
+__all__ = ["ClassicLeNet", "LeNet", "LeNet5"]
+
+
+def __getattr__(name: str):
+    if name in _CLASSES:
+        return getattr(import_module(f"{__name__}.{_CLASSES[name]}"), name)
+    raise AttributeError(f"utils.models has no {name!r}; it has {', '.join(_CLASSES)}")

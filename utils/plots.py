@@ -1,0 +1,224 @@
+"""Every figure of the book in one house style: legible in both colour modes, safe for colour-blind readers.
+
+Functions draw and return the figure's axes; in a notebook the figure appears by itself. No text is
+smaller than 9 points, and nothing is coloured red against green.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from utils.training import History
+
+# Okabe and Ito, "Color universal design", 2008, without the yellow that pales on white.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+MARK = "#D55E00"
+# Blue below zero, white at zero, orange above: the same colours as in the explorers.
+SIGNED = mpl.colors.LinearSegmentedColormap.from_list("signed", ["#2166AC", "#F7F7F7", "#C85A0A"])
+WIDTH = 7.0  # inches: the width of the text
+
+
+def use_house_style() -> None:
+    """Set the style for all figures that follow."""
+    plt.rcdefaults()
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.dpi": 150,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "image.interpolation": "nearest",
+            "image.cmap": "gray",
+        }
+    )
+
+
+def show(
+    images: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    signed: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+    size: float | None = None,
+) -> np.ndarray:
+    """Show images side by side.
+
+    Parameters
+    ----------
+    images : sequence of arrays or tensors, (H, W), (1, H, W) or (3, H, W)
+        Colour images lie in [0, 1].
+    titles : sequence of str, optional
+        One for each image.
+    columns : int, optional
+        Images in a row; all of them, up to 6, when left out.
+    signed : bool
+        Blue for negative, white for zero, orange for positive; one scale for all images.
+    low, high : float, optional
+        The values drawn black and white; each image's own extremes when left out.
+    size : float, optional
+        Width of one image in inches.
+
+    Returns
+    -------
+    ndarray of Axes, one for each image
+    """
+    arrays = [_array(image) for image in images]
+    if not arrays:
+        raise ValueError("there are no images to show; give at least one.")
+    if titles is not None and len(titles) != len(arrays):
+        raise ValueError(f"there are {len(titles)} titles for {len(arrays)} images; give one for each.")
+    columns = min(columns or 6, len(arrays))
+    rows = math.ceil(len(arrays) / columns)
+    width = size or min(2.4, WIDTH / columns)
+    ratio = max(a.shape[0] / a.shape[1] for a in arrays)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width * columns, (width * ratio + (0.3 if titles else 0.05)) * rows), squeeze=False
+    )
+    limit = max(float(np.abs(a).max()) for a in arrays) or 1.0
+    for i, axis in enumerate(axes.flat):
+        axis.set_axis_off()
+        if i >= len(arrays):
+            continue
+        if signed:
+            axis.imshow(arrays[i], cmap=SIGNED, vmin=-limit, vmax=limit)
+        else:
+            axis.imshow(arrays[i], vmin=low, vmax=high)
+        if titles is not None:
+            axis.set_title(titles[i])
+    return axes.ravel()[: len(arrays)]
+
+
+def numbers(
+    grids: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    *,
+    marks: Sequence[Sequence[tuple[int, int]] | None] | None = None,
+    digits: int = 0,
+    signs: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Show small matrices with the value written into each cell.
+
+    Parameters
+    ----------
+    grids : sequence of 2-D arrays or tensors
+    titles : sequence of str, optional
+    marks : sequence of lists of (row, column), optional
+        Cells to frame, for each grid; None for a grid without.
+    digits : int
+        Decimals to write.
+    signs : sequence of str, optional
+        Text between neighbouring grids, such as ``["∗", "="]``.
+
+    Returns
+    -------
+    ndarray of Axes, one for each grid
+    """
+    arrays = [_array(g).astype(float) for g in grids]
+    widths = [a.shape[1] for a in arrays]
+    cell = min(0.42, (WIDTH - 0.5 * (len(arrays) - 1)) / sum(widths))
+    height = cell * max(a.shape[0] for a in arrays) + 0.45
+    figure, axes = plt.subplots(
+        1,
+        len(arrays),
+        figsize=(cell * sum(widths) + 0.5 * (len(arrays) - 1) + 0.3, height),
+        width_ratios=widths,
+        squeeze=False,
+    )
+    limit = max(float(np.abs(a).max()) for a in arrays) or 1.0
+    for i, (axis, array) in enumerate(zip(axes.flat, arrays, strict=True)):
+        axis.imshow(array, cmap=SIGNED, vmin=-1.6 * limit, vmax=1.6 * limit)
+        for (r, c), value in np.ndenumerate(array):
+            text = f"{value:.{digits}f}".replace("-", "−")
+            axis.text(c, r, "0" if text == "−0" else text, ha="center", va="center", color="black", fontsize=9)
+        axis.set_xticks(np.arange(array.shape[1] + 1) - 0.5, [])
+        axis.set_yticks(np.arange(array.shape[0] + 1) - 0.5, [])
+        axis.grid(color="#888888", linewidth=0.5)
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        if titles is not None:
+            axis.set_title(titles[i])
+        for r, c in marks[i] if marks is not None and marks[i] else ():
+            axis.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
+        if signs is not None and i < len(signs):
+            axis.annotate(
+                signs[i],
+                (1, 0.5),
+                (12, 0),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                fontsize=14,
+                ha="center",
+                va="center",
+                annotation_clip=False,
+            )
+    return axes.ravel()
+
+
+def learning_curves(history: History, title: str = "") -> np.ndarray:
+    """Draw loss and, where measured, validation accuracy over the epochs; returns both axes."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.6))
+    epochs = range(1, history.epochs + 1)
+    axes[0].plot(epochs, history.loss, marker="o", markersize=3, label="training")
+    if history.validation_loss:
+        axes[0].plot(epochs, history.validation_loss, marker="s", markersize=3, label="validation")
+        axes[1].plot(epochs, [100 * a for a in history.validation_accuracy], marker="s", markersize=3, color=COLOURS[1])
+    axes[0].set(xlabel="epoch", ylabel="mean loss", ylim=(0, None))
+    axes[0].legend()
+    axes[1].set(xlabel="epoch", ylabel="validation accuracy (%)")
+    for axis in axes:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return axes
+
+
+def confusion(counts: Any, classes: Sequence[str]) -> Axes:
+    """Draw a confusion matrix: rows are true classes, columns predictions; the diagonal is left pale."""
+    counts = _array(counts)
+    figure, axis = plt.subplots(figsize=(4.6, 4.2))
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    axis.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()) * 1.4)
+    for (r, c), value in np.ndenumerate(counts):
+        if value:
+            axis.text(
+                c, r, str(int(value)), ha="center", va="center", fontsize=9, color="#666666" if r == c else "black"
+            )
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes)
+    axis.set_yticks(ticks, classes)
+    axis.set(xlabel="predicted", ylabel="true")
+    return axis
+
+
+def _array(image: Any) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) from a tensor or array with channels first."""
+    if hasattr(image, "detach"):
+        image = image.detach().cpu().numpy()
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[0] in (1, 3):
+        array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        raise ValueError(f"an image has shape {array.shape}, but it must be (H, W), (1, H, W) or (3, H, W).")
+    return array
