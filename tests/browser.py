@@ -49,7 +49,7 @@ def page_of(*explorers, theme: str = "light") -> str:
         + "</script>"
         for explorer in explorers
     )
-    loader = (ROOT / "book" / "widgets_loader.js").read_text(encoding="utf-8")
+    loader = (ROOT / "book" / "static" / "widgets_loader.js").read_text(encoding="utf-8")
     text = json.dumps(state).replace("</", "<\\/")
     return (
         f'<!doctype html><html lang="en" data-theme="{html.escape(theme)}"><head><meta charset="utf-8">'

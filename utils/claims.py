@@ -58,8 +58,7 @@ def claim(text: str, value: Any, relation: str = "==", bound: Any = True) -> Non
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
+    """Return Python's own number for a tensor, array or NumPy number of one element; refuse larger ones."""
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     if hasattr(value, "item") and hasattr(value, "shape"):

@@ -86,11 +86,12 @@ def output_size(
         raise ValueError(f"padding is {padding!r}, but it must be a whole number, 'same' or 'valid'.")
     padding = 0 if padding == "valid" else _whole("padding", padding, 0)
     extent = dilation * (kernel - 1) + 1
-    # PyTorch takes half of the *dilated* kernel; older versions took half of the kernel itself.
-    if pooling and 2 * padding > extent:
-        raise ValueError(f"padding is {padding}, but a pooling window of {extent} allows at most {extent // 2}.")
+    # Some versions of PyTorch allow half of the dilated kernel; this is the rule that all accept.
+    if pooling and 2 * padding > kernel:
+        raise ValueError(f"padding is {padding}, but a pooling kernel of {kernel} allows at most {kernel // 2}.")
     free = size + 2 * padding - extent
-    if free < 0:
+    # Rounding up, PyTorch accepts a single window that hangs over the right edge.
+    if free < 0 and not (ceil_mode and free > -stride):
         raise ValueError(
             f"the kernel covers {extent} pixels (kernel {kernel}, dilation {dilation}), but the padded input has "
             f"only {size + 2 * padding} ({size} + 2·{padding}); use a larger input, more padding or a smaller kernel."

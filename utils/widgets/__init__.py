@@ -2,7 +2,7 @@
 
 Each explorer is one Python class, which holds the state, and one ES module, which draws and
 computes. The same module runs in JupyterLab, VS Code, Colab and, mounted by
-``book/widgets_loader.js``, in the built page without a kernel.
+``book/static/widgets_loader.js``, in the built page without a kernel.
 
 The module that a class sends is ``base.js`` followed by its own file, so what explorers share is
 written once. Besides the default export that anywidget calls, a module exports its arithmetic

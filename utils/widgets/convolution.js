@@ -1,10 +1,7 @@
-// The convolution explorer. Its arithmetic is that of PyTorch's conv2d, a cross-correlation: the kernel
-// is not flipped.
+// The convolution explorer. Its arithmetic is PyTorch's conv2d, a cross-correlation: the kernel is not flipped.
 
 const MODES = ["zeros", "reflect", "replicate", "circular"];
-const STATE = ["image", "kernel", "padding", "padding_mode", "stride", "dilation"];
 const LIMIT = 999; // of a cell, either sign
-const PACE = { usual: 700, calm: 1600 }; // milliseconds for each cell while the kernel sweeps
 const OWN = "your own";
 
 /** Which row (or column) of a side of `n` cells fills place `i` of the padding; -1 stands for a zero. */
@@ -12,86 +9,75 @@ function sourceIndex(i, n, mode) {
   if (i >= 0 && i < n) return i;
   if (mode === "reflect") return i < 0 ? -i : 2 * (n - 1) - i;
   if (mode === "replicate") return i < 0 ? 0 : n - 1;
-  if (mode === "circular") return (i + n) % n;
-  return -1;
+  return mode === "circular" ? (i + n) % n : -1;
 }
 
-/** Why this padding has no meaning, in one sentence; "" when it has one. */
+/** Why this padding has no meaning; "" when it has one. */
 function paddingProblem(h, w, p, mode) {
   const most = { reflect: Math.min(h, w) - 1, circular: Math.min(h, w) }[mode] ?? p;
-  if (p <= most) return "";
-  return `Padding ${p} is too much for mode “${mode}”: an image of ${h} × ${w} allows at most ${most}. ` +
-    "Reduce the padding or choose another mode.";
+  return p <= most ? "" : `Padding ${p} is too much for the mode “${mode}”, which allows at most ${most} ` +
+    `for an image of ${h} × ${w}; reduce it or choose another mode.`;
 }
 
-/** Why the kernel fits nowhere, in one sentence; "" when it fits. */
-function kernelProblem(h, w, kh, kw, { padding: p, dilation: d }) {
+/** Why the kernel fits nowhere; "" when it fits. */
+function kernelProblem(h, w, kh, kw, p, d) {
   const reach = [d * (kh - 1) + 1, d * (kw - 1) + 1], room = [h + 2 * p, w + 2 * p];
-  if (reach[0] <= room[0] && reach[1] <= room[1]) return "";
-  return `The kernel with dilation ${d} reaches over ${reach.join(" × ")} cells, and the padded image has only ` +
-    `${room.join(" × ")}. Reduce the dilation or add padding.`;
+  return reach[0] <= room[0] && reach[1] <= room[1] ? ""
+    : `The kernel with dilation ${d} reaches over ${reach.join(" × ")} cells, and the padded image has only ` +
+      `${room.join(" × ")}; reduce the dilation or add padding.`;
 }
 
-/** Number of output cells along a side of `n` cells under `k` taps. */
-export function outputSize(n, k, { padding, stride, dilation }) {
-  return Math.floor((n + 2 * padding - dilation * (k - 1) - 1) / stride) + 1;
-}
+/** Output cells along a side of `n` cells under `k` taps. */
+const outputSize = (n, k, p, s, d) => Math.floor((n + 2 * p - d * (k - 1) - 1) / s) + 1;
+
+const table = (rows, cols, make) => Array.from({ length: rows }, (_, r) => Array.from({ length: cols }, (_, c) => make(r, c)));
 
 /** The image with `p` cells added on every side. */
 export function pad(image, p, mode) {
   const h = image.length, w = image[0].length, problem = paddingProblem(h, w, p, mode);
   if (problem) throw new Error(problem);
-  const across = Array.from({ length: w + 2 * p }, (_, j) => sourceIndex(j - p, w, mode));
-  return Array.from({ length: h + 2 * p }, (_, i) => {
-    const row = image[sourceIndex(i - p, h, mode)];
-    return across.map((j) => (row === undefined || j < 0 ? 0 : row[j]));
-  });
+  return table(h + 2 * p, w + 2 * p, (i, j) => image[sourceIndex(i - p, h, mode)]?.[sourceIndex(j - p, w, mode)] ?? 0);
 }
 
-/** What each tap of the kernel meets at output cell (r, c): padded cell (i, j) times kernel cell (u, v). */
+/** What meets at output cell (r, c): padded cell (i, j), of value x, and kernel cell (u, v), of weight k. */
 function tapsAt(padded, kernel, r, c, stride, dilation) {
-  return kernel.flatMap((weights, u) => weights.map((weight, v) => {
+  return kernel.flatMap((weights, u) => weights.map((k, v) => {
     const i = r * stride + u * dilation, j = c * stride + v * dilation;
-    return { i, j, u, v, weight, value: padded?.[i][j], product: padded?.[i][j] * weight };
+    return { i, j, u, v, k, x: padded[i][j] };
   }));
 }
 
 /** conv2d of one channel with one kernel. */
 export function convolve(image, kernel, { padding = 0, mode = "zeros", stride = 1, dilation = 1 } = {}) {
-  const settings = { padding, stride, dilation }, h = image.length, w = image[0].length;
-  const problem = kernelProblem(h, w, kernel.length, kernel[0].length, settings);
+  const h = image.length, w = image[0].length, kh = kernel.length, kw = kernel[0].length;
+  const problem = kernelProblem(h, w, kh, kw, padding, dilation);
   if (problem) throw new Error(problem);
-  const padded = pad(image, padding, mode);
-  return Array.from({ length: outputSize(h, kernel.length, settings) }, (_, r) =>
-    Array.from({ length: outputSize(w, kernel[0].length, settings) }, (_, c) => {
-      let sum = 0;
-      for (let u = 0; u < kernel.length; u += 1)
-        for (let v = 0; v < kernel[0].length; v += 1)
-          sum += padded[r * stride + u * dilation][c * stride + v * dilation] * kernel[u][v];
-      return sum;
-    }));
+  const padded = pad(image, padding, mode), size = (n, k) => outputSize(n, k, padding, stride, dilation);
+  return table(size(h, kh), size(w, kw), (r, c) =>
+    tapsAt(padded, kernel, r, c, stride, dilation).reduce((sum, { x, k }) => sum + x * k, 0));
 }
 
+// Numbers as text
 const near = (a, b) => Math.abs(a - b) <= 1e-12 * Math.max(1, Math.abs(b));
-/** Whether three decimals say all there is to say. */
-const exact = (value) => near(Number(value.toFixed(3)), value);
+const exact = (value) => near(Number(value.toFixed(3)), value); // three decimals say all
 const minus = (text) => text.replace("e+", "e").replace(/-/g, "−");
+const decimal = (value) => (exact(value) ? format(value, 3) : minus(String(Number(value.toPrecision(3)))));
+const inBrackets = (text) => (text.startsWith("−") ? `(${text})` : text);
 
-/** The smallest b from 2 to 99 for which all values are a/b; 0 if there is none or decimals do. */
+/** The smallest b below 100 for which all values are fractions a/b; 0 where decimals do, or nothing does. */
 function denominator(values) {
   if (values.every(exact)) return 0;
   for (let b = 2; b < 100; b += 1) if (values.every((x) => near(x * b, Math.round(x * b)))) return b;
   return 0;
 }
 
-/** A number in full: up to three decimals, a fraction where that is exact, else three digits. */
+/** A number in full: up to three decimals, a fraction where only that is exact, else three digits. */
 function full(value) {
-  if (exact(value)) return format(value, 3);
   const b = denominator([value]);
-  return b ? `${format(value * b, 0)}/${b}` : minus(String(Number(value.toPrecision(3))));
+  return b ? `${format(value * b, 0)}/${b}` : decimal(value);
 }
 
-/** The same in at most six characters, for a cell; a value that is not zero never reads 0. */
+/** A number in at most six characters; what is not zero never reads 0. */
 function brief(value) {
   for (const digits of [2, 1, 0]) {
     const text = format(value, digits);
@@ -100,151 +86,144 @@ function brief(value) {
   return minus(value.toExponential(1));
 }
 
-/** Read what was typed: 3, −0.5, 0,5 or 1/9. NaN if it is no number. */
+/** Read what was typed: 3, −0.5, 0,5 or 1/9; null if it is no number or beyond the limit. */
 function parse(text) {
   const plain = text.trim().replace(/[−–]/g, "-").replace(/,/g, ".");
   const [, a, b = 1] = plain.match(/^([+-]?(?:\d+\.?\d*|\.\d+))(?:\/(\d+\.?\d*))?$/) ?? [];
-  const value = Number(a) / Number(b) + 0; // + 0 makes -0 a zero
-  return Number.isFinite(value) ? value : NaN;
+  const value = a / b + 0; // + 0 makes -0 a zero
+  return Math.abs(value) <= LIMIT ? value : null;
 }
 
-const inBrackets = (text) => (text.startsWith("−") ? `(${text})` : text);
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+/** The ink, black or white, that is legible on "rgb(r,g,b)": a contrast of 4.5 at least. */
+function inkOn(colour) {
+  const [r, g, b] = colour.match(/\d+/g).map((c) => (c / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
 
-/** A table of cells with a title; what is in it comes from `fill`. */
+// A sheet: a title and a table of cells, of which one can be reached by Tab
 function makeSheet(name) {
-  const id = uniqueId(`cx-${name}`);
-  const title = el("p", { class: "cx-title", id });
+  const id = uniqueId(`cx-${name}`), title = el("p", { class: "cx-title", id });
   const body = el("div", { class: "cx-grid", role: "grid", "aria-labelledby": id });
   const scroll = el("div", { class: "cx-scroll" }, body);
-  return { name, title, body, scroll, root: el("section", { class: `cx-sheet cx-${name}` }, title, scroll), cells: [], at: [0, 0] };
+  return { name, title, body, scroll, root: el("div", { class: `cx-sheet cx-${name}` }, title, scroll), at: [0, 0] };
 }
 
-/** Give a sheet its cells, if their number or kind changed. `make(r, c)` makes one. */
+/** Give a sheet its cells, if their number or kind changed. */
 function fill(sheet, rows, cols, kind, make) {
   const key = `${rows},${cols},${kind}`;
   if (sheet.key === key) return;
-  sheet.key = key;
-  sheet.cells = Array.from({ length: rows }, (_, r) => Array.from({ length: cols }, (_, c) => make(r, c)));
+  Object.assign(sheet, { key, cells: table(rows, cols, make) });
   sheet.body.style.setProperty("--cols", cols);
   sheet.body.replaceChildren(...sheet.cells.map((row) => el("div", { role: "row", class: "cx-row" }, ...row)));
 }
 
-/** Let exactly one element of a sheet be reached by Tab: the arrow keys do the rest. */
 function rove(sheet, node, at) {
   sheet.tab?.setAttribute("tabindex", "-1");
-  sheet.tab = node;
-  sheet.at = at;
   node.setAttribute("tabindex", "0");
+  Object.assign(sheet, { tab: node, at });
 }
+
+function paint(cell, { fill: back }) {
+  cell.style.background = back;
+  cell.style.color = inkOn(back);
+}
+
+const makeCell = (attributes, content) => el("div", { class: "cx-cell", role: "gridcell", ...attributes }, content);
+const makeInput = ({ name }, r, c) => makeCell({}, el("input", { "data-r": r, "data-c": c, "aria-label": `${name}[${r}, ${c}]`,
+  type: "text", autocomplete: "off", spellcheck: "false", maxlength: 12, tabindex: -1 }));
+const place = (node) => [Number(node.dataset.r), Number(node.dataset.c)];
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+/** Listen to events of the cells that have a place. */
+const listen = (sheet, type, handler) =>
+  sheet.body.addEventListener(type, (event) => event.target.dataset.r && handler(event.target, event));
 
 function render({ model, el: host }) {
   const presets = { image: new Map(model.get("_images")), kernel: new Map(model.get("_kernels")) };
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let now = {}; // settings, padded image and output, as drawn
-  let editing = null; // the input whose text is not yet taken over
+  const image = makeSheet("image"), kernel = makeSheet("kernel"), output = makeSheet("output");
+  let now = {}; // what is drawn: settings, padded image, result
+  let editing = null; // the input whose text is not settled yet
   let timer = 0, queued = false, alive = true;
 
   const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
+    for (const name in changes) model.set(name, changes[name]);
     model.save_changes();
     schedule();
   };
-
-  // Controls
-  const choices = {}, steppers = {};
-  for (const name of ["image", "kernel"]) {
-    const names = [...presets[name].keys()].map((key) => [key, key]);
-    choices[name] = select(name === "image" ? "Image" : "Kernel", names, null,
-      (key) => set({ [name]: presets[name].get(key) }));
+  const choice = (label, name, keys, valueOf) =>
+    select(label, keys.map((key) => [key, key]), null, (key) => set({ [name]: valueOf(key) }));
+  const choices = { padding_mode: choice("Padding mode", "padding_mode", MODES, (mode) => mode) };
+  for (const [name, label] of [["image", "Image"], ["kernel", "Kernel"]]) {
+    choices[name] = choice(label, name, [...presets[name].keys()], (key) => presets[name].get(key));
     choices[name].node.append(el("option", { value: OWN, hidden: true }, OWN));
   }
-  choices.padding_mode = select("Padding mode", MODES.map((m) => [m, m]), null, (m) => set({ padding_mode: m }));
-  for (const [name, low, high] of [["padding", 0, 4], ["stride", 1, 4], ["dilation", 1, 3]])
-    steppers[name] = stepper(name[0].toUpperCase() + name.slice(1), low, high, model.get(name), (v) => set({ [name]: v }));
+  const count = (label, name, low, high) => stepper(label, low, high, model.get(name), (value) => set({ [name]: value }));
+  const steppers = { padding: count("Padding", "padding", 0, 4), stride: count("Stride", "stride", 1, 4),
+    dilation: count("Dilation", "dilation", 1, 3) };
+  const traits = [...Object.keys(choices), ...Object.keys(steppers)];
   const playButton = el("button", { type: "button", class: "cx-play", onclick: () => (timer ? pause() : play()) });
-  const resetButton = el("button", { type: "button", onclick: reset }, "Reset");
-
-  const image = makeSheet("image"), kernel = makeSheet("kernel"), output = makeSheet("output");
+  const status = el("p", { class: "cx-status", role: "status" });
   const sum = el("div", { class: "cx-sum", role: "group", "aria-label": "The sum behind the selected output cell" });
   const size = el("div", { class: "cx-size" });
-  const status = el("p", { class: "cx-status", role: "status", "aria-live": "polite" });
-  const root = el("div", { class: "cx cx-conv", "data-lm-suppress-shortcuts": "true" },
-    el("div", { class: "cx-controls" }, choices.image.root, choices.kernel.root, choices.padding_mode.root,
-      el("div", { class: "cx-steppers" }, steppers.padding.root, steppers.stride.root, steppers.dilation.root),
-      el("div", { class: "cx-buttons" }, playButton, resetButton)),
-    status,
-    el("div", { class: "cx-sheets" }, image.root, kernel.root, output.root),
-    sum, size,
-    el("p", { class: "cx-hint" }, "Point at an output cell, tap it, or go there with the arrow keys. " +
-      "Every number of the image and of the kernel can be changed; 1/9 works too."));
+  const root = el("div", { class: "cx cx-conv", "data-lm-suppress-shortcuts": "true" }, // JupyterLab leaves our keys alone
+    el("div", { class: "cx-controls" }, choices.image.root, choices.kernel.root, steppers.padding.root,
+      choices.padding_mode.root, steppers.stride.root, steppers.dilation.root,
+      el("div", { class: "cx-buttons" }, playButton, el("button", { type: "button", onclick: reset }, "Reset"))),
+    status, el("div", { class: "cx-sheets" }, image.root, kernel.root, output.root), sum, size,
+    el("p", { class: "cx-hint" }, "Point at an output cell, tap it, or use the arrow keys. " +
+      "Click a number of the image or the kernel to change it; 1/9 works too."));
 
-  const say = (text, isError = false) => {
+  function say(text, isError = false) {
     status.textContent = text;
     status.classList.toggle("cx-error", isError);
-  };
-
-  // Drawing
-  function schedule() {
-    if (queued) return;
-    queued = true;
-    queueMicrotask(() => { queued = false; if (alive) draw(); });
   }
 
-  function makeInput(sheet, r, c) {
-    const input = el("input", { type: "text", inputmode: "text", autocomplete: "off", spellcheck: "false", maxlength: 12,
-      "aria-label": `${sheet.name}[${r}, ${c}]`, "data-r": r, "data-c": c, tabindex: -1 });
-    return el("div", { class: "cx-cell", role: "gridcell" }, input);
+  // Drawing. Changes of one moment, from here, from another view or from Python, are drawn once.
+  function schedule() {
+    if (!queued) queueMicrotask(() => { queued = false; if (alive) draw(); });
+    queued = true;
   }
 
   function drawInputs(sheet, values, p, colour) {
     values.forEach((row, r) => row.forEach((value, c) => {
-      const cell = sheet.cells[r + p][c + p], input = cell.firstChild, { fill: back, ink } = colour(value);
-      cell.style.background = back;
-      input.style.color = ink;
+      const cell = sheet.cells[r + p][c + p], input = cell.firstChild;
+      paint(cell, colour(value));
       if (input !== editing) input.value = full(value);
     }));
-    const [r, c] = [Math.min(sheet.at[0], values.length - 1), Math.min(sheet.at[1], values[0].length - 1)];
-    rove(sheet, sheet.cells[r + p][c + p].firstChild, [r, c]);
+    const at = [Math.min(sheet.at[0], values.length - 1), Math.min(sheet.at[1], values[0].length - 1)];
+    rove(sheet, sheet.cells[at[0] + p][at[1] + p].firstChild, at);
   }
 
   function draw() {
-    const [x, k, padding, mode, stride, dilation] = STATE.map((name) => model.get(name));
-    const h = x.length, w = x[0].length, kh = k.length, kw = k[0].length, p = padding;
-    const settings = { padding, mode, stride, dilation };
-    const problem = paddingProblem(h, w, p, mode) || kernelProblem(h, w, kh, kw, settings);
-    const padded = paddingProblem(h, w, p, mode) ? null : pad(x, p, mode);
-    const result = problem ? [] : convolve(x, k, settings);
-    now = { x, k, ...settings, padded, result };
+    const [mode, x, k, p, stride, dilation] = traits.map((name) => model.get(name));
+    const h = x.length, w = x[0].length, kh = k.length, kw = k[0].length, bad = paddingProblem(h, w, p, mode);
+    const problem = bad || kernelProblem(h, w, kh, kw, p, dilation), padded = bad ? null : pad(x, p, mode);
+    const result = problem ? [] : convolve(x, k, { padding: p, mode, stride, dilation });
+    now = { x, k, p, stride, dilation, padded, result };
 
-    for (const name of ["image", "kernel"])
-      choices[name].node.value = [...presets[name]].find(([, rows]) => same(rows, model.get(name)))?.[0] ?? OWN;
+    for (const name in presets) {
+      const rows = JSON.stringify(model.get(name));
+      choices[name].node.value = [...presets[name]].find((preset) => JSON.stringify(preset[1]) === rows)?.[0] ?? OWN;
+    }
     choices.padding_mode.node.value = mode;
     for (const name in steppers) steppers[name].set(model.get(name));
 
-    fill(image, h + 2 * p, w + 2 * p, p, (i, j) =>
-      (i >= p && i < h + p && j >= p && j < w + p ? makeInput(image, i - p, j - p)
-        : el("div", { class: "cx-cell cx-pad", role: "gridcell" })));
-    const flat = x.flat(), low = Math.min(0, ...flat), high = Math.max(...flat);
+    fill(image, h + 2 * p, w + 2 * p, p, (i, j) => (i >= p && i < h + p && j >= p && j < w + p
+      ? makeInput(image, i - p, j - p) : makeCell({ class: "cx-cell cx-pad" })));
+    const low = Math.min(0, ...x.flat()), high = Math.max(...x.flat());
     drawInputs(image, x, p, (value) => greyColour(value, low, high));
     image.cells.forEach((row, i) => row.forEach((cell, j) => {
-      if (!cell.classList.contains("cx-pad")) return;
-      cell.textContent = padded ? full(padded[i][j]) : "?";
-      cell.setAttribute("aria-label", `padding ${cell.textContent}`);
+      if (cell.matches(".cx-pad")) cell.textContent = padded ? full(padded[i][j]) : "?";
     }));
+    const largest = (rows) => Math.max(0, ...rows.flat().map(Math.abs)), heaviest = largest(k), strongest = largest(result);
     fill(kernel, kh, kw, 0, (u, v) => makeInput(kernel, u, v));
-    const heaviest = Math.max(...k.flat().map(Math.abs));
     drawInputs(kernel, k, 0, (value) => signedColour(value, heaviest));
-
-    const oh = result.length, ow = result[0]?.length ?? 0;
-    fill(output, oh, ow, 0, (r, c) => el("div", { class: "cx-cell", role: "gridcell", "data-r": r, "data-c": c, tabindex: -1 }));
-    const largest = Math.max(0, ...result.flat().map(Math.abs));
+    const oh = result.length, ow = oh && result[0].length;
+    fill(output, oh, ow, 0, (r, c) => makeCell({ "data-r": r, "data-c": c, tabindex: -1 }));
     result.forEach((row, r) => row.forEach((value, c) => {
-      const cell = output.cells[r][c], { fill: back, ink } = signedColour(value, largest);
-      cell.style.background = back;
-      cell.style.color = ink;
+      const cell = output.cells[r][c];
+      paint(cell, signedColour(value, strongest));
       cell.textContent = brief(value);
-      cell.setAttribute("aria-label", `output[${r}, ${c}] ${exact(value) ? "=" : "≈"} ${full(value)}`);
+      cell.setAttribute("aria-label", `output[${r}, ${c}] ${exact(value) ? "=" : "≈"} ${decimal(value)}`);
     }));
 
     image.title.textContent = `Image, ${h} × ${w}${p ? `, padded to ${h + 2 * p} × ${w + 2 * p}` : ""}`;
@@ -252,256 +231,197 @@ function render({ model, el: host }) {
     output.title.textContent = problem ? "Output: none" : `Output, ${oh} × ${ow}`;
     output.root.classList.toggle("cx-none", Boolean(problem));
     playButton.disabled = Boolean(problem);
-    drawSize(h, w, kh, kw, settings);
+    drawSize(h === w && kh === kw ? [["size", h, kh]] : [["height", h, kh], ["width", w, kw]], p, stride, dilation);
     layout();
-    if (problem) {
-      pause();
-      mark([]);
-      sum.replaceChildren();
-      say(problem, true);
-    } else choose(Math.min(output.at[0], oh - 1), Math.min(output.at[1], ow - 1));
+    if (!problem) return choose(Math.min(output.at[0], oh - 1), Math.min(output.at[1], ow - 1));
+    pause();
+    mark([]);
+    sum.replaceChildren();
+    return say(problem, true);
   }
 
-  function drawSize(h, w, kh, kw, settings) {
-    const { padding, stride, dilation } = settings;
-    const line = (n, taps) => `⌊(${n} + 2·${padding} − ${dilation}·(${taps} − 1) − 1)/${stride}⌋ + 1 = ` +
-      format(outputSize(n, taps, settings), 0);
-    const square = h === w && kh === kw;
-    const parts = square ? [["Output size", h, kh]] : [["Output height", h, kh], ["Output width", w, kw]];
-    const left = ([, n, taps]) => (n + 2 * padding - dilation * (taps - 1) - 1) % stride;
-    const unread = parts.filter((part) => left(part) > 0);
-    const sides = square ? ["rows and columns"] : unread.map(([name]) => (name.endsWith("height") ? "rows" : "columns"));
+  function drawSize(sides, p, s, d) {
+    const cut = now.result.length && sides.some(([, n, k]) => (n + 2 * p - d * (k - 1) - 1) % s);
     size.replaceChildren(
-      el("p", { class: "cx-general" }, "⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1"),
-      ...parts.map(([name, n, taps]) => el("p", {}, `${name} = ${line(n, taps)}`)),
-      now.result.length && unread.length ? el("p", { class: "cx-general" }, "The floor cuts off a remainder: no window reaches the last " +
-        unread.map((part, i) => `${sides[i]} (${left(part)})`).join(" and ") + ".") : "");
+      el("p", { class: "cx-soft" }, "⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1"),
+      ...sides.map(([name, n, k]) => el("p", {}, `Output ${name} = ⌊(${n} + 2·${p} − ${d}·(${k} − 1) − 1)/${s}⌋ + 1 = ` +
+        format(outputSize(n, k, p, s, d)))),
+      el("p", { class: "cx-soft" }, cut ? "The floor drops a remainder: no window reaches the far edge." : ""));
   }
 
-  /** Outline the taps of a window: an edge wherever no other tap touches, so a dense window is one block. */
+  /** Outline a window: an edge wherever no other tap touches, so that without dilation it is one block. */
   function mark(taps) {
-    for (const cell of image.marked ?? []) cell.classList.remove("cx-tap");
-    const { k, dilation: d } = now, last = [k.length - 1, k[0].length - 1];
-    image.marked = taps.map(({ i, j, u, v }) => {
-      const cell = image.cells[i][j];
-      const edges = [[0, 1, u === 0], [0, -1, u === last[0]], [1, 0, v === 0], [-1, 0, v === last[1]]]
-        .filter(([, , outer]) => outer || d > 1);
-      const shadows = ["3px 0 0 var(--cx-ring)", "4px 0 0 #fff"].flatMap((s) =>
-        edges.map(([x, y]) => `inset calc(${x} * ${s.slice(0, 3)}) calc(${y} * ${s.slice(0, 3)}) ${s.slice(4)}`));
-      cell.style.setProperty("--edges", shadows.join(",") || "none");
+    for (const { cell } of image.taps ?? []) cell.classList.remove("cx-tap");
+    const bottom = now.k.length - 1, right = now.k[0].length - 1;
+    image.taps = taps.map((tap) => {
+      const cell = image.cells[tap.i][tap.j], outer = [tap.u === 0, tap.v === right, tap.u === bottom, tap.v === 0];
+      cell.style.setProperty("--edges", outer.map((edge) => (edge || now.dilation > 1 ? "var(--ring)" : "0")).join(" "));
       cell.classList.add("cx-tap");
-      return cell;
+      return { ...tap, cell };
     });
   }
 
-  /** Select an output cell: outline its window, write out its sum. */
+  /** Select an output cell: outline its window and write out its sum. */
   function choose(r, c, focus = false) {
-    const cell = output.cells[r]?.[c];
-    if (!cell) return;
-    const { k, padded, stride, dilation, result } = now;
+    const cell = output.cells[r][c], order = r * now.result[0].length + c;
     output.tab?.removeAttribute("aria-selected");
     rove(output, cell, [r, c]);
     cell.setAttribute("aria-selected", "true");
-    if (focus) cell.focus({ preventScroll: Boolean(timer) });
-    output.cells.forEach((row, i) => row.forEach((other, j) =>
-      other.classList.toggle("cx-later", Boolean(timer) && (i > r || (i === r && j > c)))));
-    const taps = tapsAt(padded, k, r, c, stride, dilation), value = result[r][c];
+    if (focus) cell.focus();
+    output.cells.flat().forEach((other, n) => other.classList.toggle("cx-later", timer > 0 && n > order));
+    const taps = tapsAt(now.padded, now.k, r, c, now.stride, now.dilation);
     mark(taps);
     pair(-1);
-    writeSum(r, c, taps, value);
-    reveal(image, [taps[0], taps.at(-1)].map(({ i, j }) => image.cells[i][j]));
-    reveal(output, [cell]);
-    say(`output[${r}, ${c}] ${exact(value) ? "=" : "≈"} ${full(exact(value) ? value : Number(value.toPrecision(3)))}: ` +
-      (taps.length === 1 ? "one product." : `the sum of ${taps.length} products.`));
+    writeSum(`output[${r}, ${c}] `, taps, now.result[r][c]);
+    reveal(image, image.taps[0].cell, image.taps.at(-1).cell);
+    reveal(output, cell, cell);
+    say(`${cell.getAttribute("aria-label")}: ${taps.length > 1 ? `the sum of ${taps.length} products` : "one product"}.`);
   }
 
-  function writeSum(r, c, taps, value) {
-    const b = denominator(now.k.flat()), scale = b || 1;
-    const parts = taps.map(({ value: x, weight }) => b ? x * Math.round(weight * b) : x * weight);
-    const total = parts.reduce((a, z) => a + z, 0);
-    const factors = taps.map(({ value: x, weight }) => `${inBrackets(full(x))}·${inBrackets(full(weight))}`);
-    const width = Math.max(...factors.map((text) => text.length));
-    const term = (text, tap, sign, zero) => [el("span", { class: "cx-sign" }, sign),
-      el("span", { class: `cx-term${zero ? " cx-zero" : ""}`, "data-tap": tap, style: `min-width:${width * 0.56}em` }, text), " "];
-    const rows = now.k.map((_, u) => el("div", { class: "cx-products" }, ...taps.flatMap((tap, t) =>
-      (tap.u === u ? term(factors[t], t, t ? "+ " : "= ", tap.product === 0) : []))));
-    const added = parts.map((z, t) => (t === 0 ? full(z) : `${z < 0 ? "−" : "+"} ${full(Math.abs(z))}`)).join(" ");
-    const shown = (z) => (exact(z) ? full(z) : minus(String(Number(z.toPrecision(3)))));
-    const inner = parts.every(exact) && taps.every((tap) => exact(tap.value) && (b || exact(tap.weight)));
-    const lines = taps.length > 1 || b ? [`${inner ? "=" : "≈"} ${b && taps.length > 1 ? `(${added})` : added}${b ? `/${b}` : ""}`] : [];
-    if (b && taps.length > 1 && scale !== 1) lines.push(`${inner ? "=" : "≈"} ${full(total)}/${b}`);
-    sum.replaceChildren(
-      el("div", { class: "cx-left" }, `output[${r}, ${c}] `),
-      el("div", { class: "cx-right" }, ...rows, ...lines.map((line) => el("div", { class: "cx-added" }, `${line} `)),
-        el("div", { class: "cx-total" }, `${inner && exact(value) ? "=" : "≈"} `, el("b", {}, shown(value)))));
+  function writeSum(name, taps, value) {
+    const b = denominator(now.k.flat()); // weights of 1/9: the products are written over one fraction line
+    const products = taps.map(({ x, k }) => x * (b ? Math.round(k * b) : k));
+    const factors = taps.map(({ x, k }) => `${inBrackets(full(x))}·${inBrackets(full(k))}`);
+    const rows = now.k.map(() => el("div", { class: "cx-products" }));
+    taps.forEach(({ u, v }, t) => {
+      const longest = Math.max(...factors.filter((_, n) => taps[n].v === v).map((text) => text.length));
+      rows[u].append(el("span", {}, t ? "+ " : "= "), el("span", { class: products[t] ? "" : "cx-zero", "data-tap": t,
+        style: `min-width:${longest * 0.53}em` }, factors[t]), " ");
+    });
+    const added = products.map((z, t) => (t ? `${z < 0 ? "−" : "+"} ${decimal(Math.abs(z))}` : decimal(z))).join(" ");
+    const lines = b ? [`(${added})/${b}`, `${decimal(products.reduce((a, z) => a + z, 0))}/${b}`] : [added];
+    const equal = products.every(exact) && taps.every(({ x, k }) => exact(x) && (b || exact(k))) ? "=" : "≈";
+    sum.replaceChildren(el("div", {}, name), el("div", {}, ...rows, ...lines.map((line) => el("div", {}, `${equal} ${line} `)),
+      el("div", { class: "cx-total" }, `${exact(value) ? equal : "≈"} ${decimal(value)}`)));
   }
 
-  /** Show which image cell, kernel cell and product belong together; -1 shows none. */
-  function pair(tap) {
-    const { u, v } = { u: Math.floor(tap / now.k[0].length), v: tap % now.k[0].length };
-    const nodes = tap < 0 || !now.result.length ? [] : [image.marked[tap], kernel.cells[u][v], sum.querySelector(`[data-tap="${tap}"]`)];
-    for (const node of root.querySelectorAll(".cx-pair")) if (!nodes.includes(node)) node.classList.remove("cx-pair");
-    for (const node of nodes) node?.classList.add("cx-pair");
+  /** Show which image cell, kernel cell and product belong together; none for -1. */
+  function pair(t) {
+    for (const node of root.querySelectorAll(".cx-pair")) node.classList.remove("cx-pair");
+    const { cell, u, v } = image.taps[t] ?? {};
+    if (cell) for (const node of [cell, kernel.cells[u][v], sum.querySelector(`[data-tap="${t}"]`)]) node.classList.add("cx-pair");
   }
+  const pairOf = (weight) => pair(place(weight)[0] * now.k[0].length + place(weight)[1]);
 
-  // Sizes
-  /** Give the three sheets cells that fit: side by side if they stay large enough, else stacked. */
+  /** Size the cells: the sheets side by side while their numbers fit, else one below the other. */
   function layout() {
-    const style = getComputedStyle(root);
-    const room = root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 8;
-    if (!(room > 0)) return;
-    const longest = (texts) => Math.max(1, ...texts.map((text) => text.length));
-    const need = (chars) => Math.max(22, Math.ceil(chars * 7.2 + 5)); // at 12 px
-    const words = [
-      [image, longest(now.x.flat().map(full).concat((now.padded ?? []).flat().map(full)))],
-      [kernel, longest(now.k.flat().map(full))],
-      [output, longest(now.result.flat().map(brief))],
-    ];
-    const [imageNeed, kernelNeed, outputNeed] = words.map(([, chars]) => need(chars));
-    const columns = (sheet) => sheet.cells[0]?.length ?? 3;
-    const kernelSize = Math.max(38, kernelNeed), gaps = 2 * 28 + 24;
-    const together = Math.min(44, Math.floor((room - gaps - columns(kernel) * kernelSize) / (columns(image) + columns(output))));
-    const fits = together >= Math.max(26, imageNeed, outputNeed);
-    const alone = (sheet, least) => Math.max(least, Math.min(40, Math.floor(room / columns(sheet))));
-    const sizes = fits ? [together, Math.max(together, kernelNeed), together]
-      : [alone(image, imageNeed), Math.max(kernelNeed, Math.min(40, Math.floor(room / columns(kernel)))), alone(output, Math.max(outputNeed, Math.min(alone(image, imageNeed), 40)))];
-    words.forEach(([sheet, chars], i) => {
-      sheet.body.style.setProperty("--side", `${sizes[i]}px`);
-      sheet.body.style.fontSize = `${Math.max(12, Math.min(16, sizes[i] * 0.45, (sizes[i] - 5) / (chars * 0.6)))}px`;
+    const style = getComputedStyle(root), gap = parseFloat(getComputedStyle(image.root.parentNode).columnGap);
+    const room = root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 2;
+    const sheets = [[image, now.x, full], [kernel, now.k, full], [output, now.result, brief]].map(([sheet, values, text]) => {
+      const chars = Math.max(1, ...values.flat().map((value) => text(value).length));
+      return { sheet, chars, cols: sheet.cells[0]?.length ?? 3, least: Math.max(22, chars * 7.2 + 5) }; // at 12 px
     });
+    const fit = (list) => Math.floor((room - gap * (list.length - 1)) / list.reduce((all, { cols }) => all + cols, 0));
+    const holds = (list) => list.every(({ least }) => fit(list) >= Math.max(26, least));
+    const groups = [sheets, sheets.slice(1)].filter(holds);
+    for (const one of sheets) {
+      const side = Math.max(Math.ceil(one.least), Math.min(44, fit(groups.find((list) => list.includes(one)) ?? [one])));
+      const font = clamp((side - 5) / (one.chars * 0.6), 12, Math.max(12, Math.min(16, side * 0.45)));
+      for (const [name, px] of [["--side", side], ["--ring", side < 32 ? 2 : 3], ["font-size", font]])
+        one.sheet.body.style.setProperty(name, `${px}px`);
+    }
   }
 
-  /** Scroll a sheet that is wider than its frame, so that these cells are inside. */
-  function reveal({ scroll }, nodes) {
-    if (scroll.scrollWidth <= scroll.clientWidth) return;
-    const frame = scroll.getBoundingClientRect(), boxes = nodes.map((node) => node.getBoundingClientRect());
-    const left = Math.min(...boxes.map((b) => b.left)) - frame.left, right = Math.max(...boxes.map((b) => b.right)) - frame.right;
-    if (left < 0) scroll.scrollLeft += left - 8;
-    else if (right > 0) scroll.scrollLeft += right + 8;
+  /** Scroll a sheet that is wider than its frame until the cells from `first` to `last` are inside. */
+  function reveal({ scroll }, first, last) {
+    const frame = scroll.getBoundingClientRect();
+    const before = first.getBoundingClientRect().left - frame.left, after = last.getBoundingClientRect().right - frame.right;
+    if (before < 0 || after > 0) scroll.scrollLeft += before < 0 ? before - 8 : after + 8;
   }
 
-  // Editing
-  const place = (node) => [Number(node.dataset.r), Number(node.dataset.c)];
-  const valueAt = (sheet, [r, c]) => model.get(sheet.name)[r][c];
-  const put = (sheet, [r, c], value) => {
-    if (valueAt(sheet, [r, c]) === value) return;
-    const rows = model.get(sheet.name).map((row) => [...row]);
-    rows[r][c] = value;
-    set({ [sheet.name]: rows });
-  };
-  const refuse = (sheet, input) => {
-    const old = full(valueAt(sheet, place(input))), typed = input.value.trim();
-    say(`${sheet.name}[${place(input).join(", ")}] takes a number from −${LIMIT} to ${LIMIT}, ` +
-      `${typed ? `not “${typed}”` : "and cannot be empty"}; it stays ${old}.`, true);
-  };
-  const valid = (value) => Math.abs(value) <= LIMIT;
-
-  /** Leave a cell: what was typed is already taken over if it is a number; if not, say so. */
-  function finish(sheet, input) {
-    if (editing !== input) return;
-    if (!valid(parse(input.value))) refuse(sheet, input);
-    editing = null;
-    input.removeAttribute("aria-invalid");
-    input.value = full(valueAt(sheet, place(input)));
-  }
-
-  function editable(sheet, at) {
+  // Editing: a number is taken over while it is typed; anything else is refused and the old number stays.
+  function editable(sheet) {
     let before = 0; // the value when the cell was entered, for Escape
-    sheet.body.addEventListener("focusin", ({ target }) => {
-      if (!target.dataset.r) return;
-      before = valueAt(sheet, place(target));
-      rove(sheet, target, place(target));
-      target.select();
-      if (sheet === kernel) pair(place(target)[0] * now.k[0].length + place(target)[1]);
+    const valueAt = (input) => { const [r, c] = place(input); return model.get(sheet.name)[r][c]; };
+    const put = (input, value) => {
+      const [r, c] = place(input), rows = structuredClone(model.get(sheet.name));
+      rows[r][c] = value;
+      if (value !== valueAt(input)) set({ [sheet.name]: rows });
+    };
+    const refuse = (input) => {
+      const typed = input.value.trim();
+      input.setAttribute("aria-invalid", "true");
+      say(`${input.getAttribute("aria-label")} takes a number from −${LIMIT} to ${LIMIT}` +
+        `${typed ? `, not “${typed}”` : " and cannot be empty"}; it stays ${full(valueAt(input))}.`, true);
+    };
+    const settle = (input) => {
+      if (editing !== input) return;
+      if (parse(input.value) === null) refuse(input);
+      editing = null;
+      input.removeAttribute("aria-invalid");
+      input.value = full(valueAt(input));
+    };
+    listen(sheet, "focusin", (input) => {
+      before = valueAt(input);
+      rove(sheet, input, place(input));
+      input.select();
+      if (sheet === kernel) pairOf(input);
     });
-    sheet.body.addEventListener("focusout", ({ target }) => { finish(sheet, target); if (sheet === kernel) pair(-1); });
-    sheet.body.addEventListener("click", ({ target }) => { if (target.select && target !== editing) target.select(); });
-    sheet.body.addEventListener("input", ({ target }) => {
-      editing = target;
-      const value = parse(target.value), begun = /^\s*[-+−–]?[\d.,]*\/?\s*$/.test(target.value);
-      target.toggleAttribute("aria-invalid", false);
-      if (valid(value)) put(sheet, place(target), value);
-      else if (!begun || Math.abs(value) > LIMIT) {
-        target.setAttribute("aria-invalid", "true");
-        refuse(sheet, target);
-      }
+    listen(sheet, "focusout", (input) => { settle(input); pair(-1); });
+    listen(sheet, "click", (input) => { if (input !== editing) input.select(); });
+    listen(sheet, "input", (input) => {
+      editing = input;
+      input.removeAttribute("aria-invalid");
+      if (parse(input.value) !== null) put(input, parse(input.value));
+      else if (!/^\s*[-+−–]?(\d{0,3}[.,]?|\d+\/0?)$/.test(input.value)) refuse(input); // "-" and "1/" may become numbers
     });
-    sheet.body.addEventListener("keydown", (event) => {
-      const { target, key } = event;
-      if (!target.dataset.r) return;
-      const start = target.selectionStart, end = target.selectionEnd, length = target.value.length;
-      const whole = start === 0 && end === length;
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key] ??
-        (key === "ArrowLeft" && (whole || end === 0) ? [0, -1] : null) ??
-        (key === "ArrowRight" && (whole || start === length) ? [0, 1] : null);
-      if (step) {
-        const [r, c] = place(target);
-        sheet.cells[r + step[0] + at()]?.[c + step[1] + at()]?.querySelector("input")?.focus();
-      } else if (key === "Enter") {
-        finish(sheet, target);
-        target.select();
-      } else if (key === "Escape") {
-        put(sheet, place(target), before);
+    listen(sheet, "keydown", (input, event) => {
+      const { selectionStart: start, selectionEnd: end, value } = input, whole = end - start === value.length;
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: (whole || end === 0) && [0, -1],
+        ArrowRight: (whole || start === value.length) && [0, 1] }[event.key];
+      const border = sheet === image ? now.p : 0, [r, c] = place(input);
+      if (step) sheet.cells[r + step[0] + border]?.[c + step[1] + border]?.querySelector("input")?.focus();
+      else if (event.key === "Enter") settle(input);
+      else if (event.key === "Escape") {
         editing = null;
-        target.removeAttribute("aria-invalid");
-        target.value = full(before);
-        target.select();
+        input.removeAttribute("aria-invalid");
+        put(input, before);
         schedule();
       } else return;
+      if (!step) input.select();
       event.preventDefault();
     });
   }
-  editable(image, () => now.padding);
-  editable(kernel, () => 0);
+  editable(image);
+  editable(kernel);
 
-  // Choosing an output cell
-  const choosing = ({ target }, focus) => { if (target.dataset?.r) choose(...place(target), focus); };
-  output.body.addEventListener("pointerover", (event) => { if (event.pointerType === "mouse" && !timer) choosing(event, false); });
-  output.body.addEventListener("pointerdown", (event) => { if (event.target.dataset.r) pause(); });
-  output.body.addEventListener("click", (event) => choosing(event, true));
-  output.body.addEventListener("focusin", (event) => { if (event.target !== output.tab) choosing(event, false); });
-  output.body.addEventListener("keydown", (event) => {
-    const [r, c] = output.at, oh = now.result.length - 1, ow = now.result[0].length - 1;
-    const all = event.ctrlKey || event.metaKey;
+  // Choosing an output cell, and pointing at a weight or a product
+  listen(output, "pointerover", (cell, event) => { if (event.pointerType === "mouse" && !timer) choose(...place(cell)); });
+  listen(output, "click", (cell) => { pause(); choose(...place(cell), true); });
+  listen(output, "focusin", (cell) => { if (cell !== output.tab) choose(...place(cell)); });
+  listen(output, "keydown", (cell, event) => {
+    const [r, c] = output.at, bottom = now.result.length - 1, right = now.result[0].length - 1;
     const next = { ArrowUp: [r - 1, c], ArrowDown: [r + 1, c], ArrowLeft: [r, c - 1], ArrowRight: [r, c + 1],
-      Home: [all ? 0 : r, 0], End: [all ? oh : r, ow] }[event.key];
-    if (!next || event.altKey) return;
+      Home: [r, 0], End: [r, right] }[event.key];
+    if (!next) return;
     event.preventDefault();
     pause();
-    choose(Math.max(0, Math.min(oh, next[0])), Math.max(0, Math.min(ow, next[1])), true);
+    choose(clamp(next[0], 0, bottom), clamp(next[1], 0, right), true);
   });
-  for (const [node, tapOf] of [
-    [sum, (target) => target.dataset?.tap],
-    [kernel.body, (target) => target.dataset?.r && place(target)[0] * now.k[0].length + place(target)[1]],
-  ]) {
-    node.addEventListener("pointerover", ({ target }) => pair(Number(tapOf(target) ?? -1)));
-    node.addEventListener("pointerleave", () => pair(-1));
-  }
+  listen(kernel, "pointerover", pairOf);
+  sum.addEventListener("pointerover", ({ target }) => pair(target.dataset.tap ?? -1));
+  for (const node of [sum, kernel.body]) node.addEventListener("pointerleave", () => pair(-1));
 
   // Sweeping
   function play() {
-    const [r, c] = output.at, oh = now.result.length, ow = now.result[0].length;
-    timer = setInterval(() => {
-      const next = output.at[0] * ow + output.at[1] + 1;
-      if (next >= now.result.length * now.result[0].length) pause();
-      else choose(Math.floor(next / now.result[0].length), next % now.result[0].length);
-    }, calm.matches ? PACE.calm : PACE.usual);
-    status.setAttribute("aria-live", "off"); // nobody can listen to a sentence a moment
-    label();
-    if (r === oh - 1 && c === ow - 1) choose(0, 0);
-    else choose(r, c);
+    const cols = () => now.result[0].length, last = () => now.result.length * cols() - 1;
+    const reached = () => output.at[0] * cols() + output.at[1];
+    const go = (n) => choose(Math.floor(n / cols()), n % cols());
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    timer = setInterval(() => (reached() < last() ? go(reached() + 1) : pause()), calm ? 1600 : 700);
+    showTimer();
+    go(reached() < last() ? reached() : 0);
   }
   function pause() {
-    if (!timer) return;
     clearInterval(timer);
     timer = 0;
-    status.setAttribute("aria-live", "polite");
-    label();
+    showTimer();
     for (const cell of output.body.querySelectorAll(".cx-later")) cell.classList.remove("cx-later");
   }
-  function label() {
-    playButton.replaceChildren(timer ? "❚❚ Pause" : "▶ Play");
+  function showTimer() {
+    playButton.textContent = timer ? "❚❚ Pause" : "▶ Play";
     playButton.setAttribute("aria-label", timer ? "Pause the sweep" : "Play: sweep the kernel over the image");
+    status.setAttribute("aria-live", timer ? "off" : "polite"); // a sentence at each step is too much to listen to
   }
   function reset() {
     pause();
@@ -510,17 +430,17 @@ function render({ model, el: host }) {
     set(structuredClone(model.get("_start")));
   }
 
-  for (const name of STATE) model.on(`change:${name}`, schedule);
-  const observer = new ResizeObserver(() => { if (now.x) layout(); });
-  label();
   host.append(root);
+  pause();
   draw();
+  for (const name of traits) model.on(`change:${name}`, schedule);
+  const observer = new ResizeObserver(layout);
   observer.observe(root);
   return () => {
     alive = false;
     pause();
     observer.disconnect();
-    for (const name of STATE) model.off(`change:${name}`, schedule);
+    for (const name of traits) model.off(`change:${name}`, schedule);
     root.remove();
   };
 }

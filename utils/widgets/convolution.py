@@ -145,8 +145,7 @@ def _check_together(image: list, kernel: list, padding: int, mode: str, dilation
     most = {"reflect": min(height, width) - 1, "circular": min(height, width)}.get(mode, padding)
     if padding > most:
         raise ValueError(
-            f"padding is {padding}, and padding_mode '{mode}' allows at most {most} "
-            f"for an image of {height} × {width}."
+            f"padding is {padding}, and padding_mode '{mode}' allows at most {most} for an image of {height} × {width}."
         )
     extents = [dilation * (side - 1) + 1 for side in (len(kernel), len(kernel[0]))]
     padded = [height + 2 * padding, width + 2 * padding]
@@ -226,9 +225,7 @@ class ConvolutionExplorer(Explorer):
             "stride": _whole("stride", stride),
             "dilation": _whole("dilation", dilation),
         }
-        _check_together(
-            state["image"], state["kernel"], state["padding"], state["padding_mode"], state["dilation"]
-        )
+        _check_together(state["image"], state["kernel"], state["padding"], state["padding_mode"], state["dilation"])
         super().__init__(**state, _start=state)
 
     @traitlets.validate("image")

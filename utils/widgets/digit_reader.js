@@ -1,9 +1,10 @@
 // LeNet reads your digit: a trained network runs in the page on what is drawn on the pad.
 
 const SIDE = 28, CELLS = SIDE * SIDE;
+const thousands = (n) => n.toLocaleString("en");
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-/** Half-precision numbers (float16, little-endian) as a Float32Array. `bytes`: a view, or a list of bytes. */
+/** float16 numbers, little-endian, as a Float32Array. `bytes`: a view, or a list of bytes. */
 export function decode(bytes) {
   if (!ArrayBuffer.isView(bytes)) bytes = Uint8Array.from(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -16,9 +17,8 @@ export function decode(bytes) {
 }
 
 /**
- * One pass. `layers`: the list that Python sends; `weights`: the numbers of all layers in a row; `input`: 784
- * normalised pixels. Sums are kept in double precision, the values between layers in single precision.
- * `activations` holds the input and what each layer gives: shape, values, and where its weights begin.
+ * One pass: `layers` from Python, all `weights` in a row, 784 normalised pixels. Sums are in double precision,
+ * values in single. `activations`: the input and each layer's shape, values and `offset` of its weights.
  */
 export function forward(layers, weights, input) {
   let now = { shape: [1, SIDE, SIDE], values: Float32Array.from(input), offset: 0 }, offset = 0;
@@ -26,11 +26,10 @@ export function forward(layers, weights, input) {
   for (const layer of layers) {
     const { kind } = layer, { shape, values } = now;
     if (kind === "conv") now = convolve(layer, weights, offset, now);
-    else if (kind === "linear") now = multiply(layer, weights, offset, values);
-    else if (kind === "relu") now = { shape, values: values.map((v) => (v > 0 ? v : 0)) };
-    else if (kind === "tanh") now = { shape, values: values.map(Math.tanh) };
+    else if (kind === "linear") now = dense(layer, weights, offset, now);
     else if (kind === "flatten") now = { shape: [values.length], values };
-    else now = pool(now, kind === "maxpool");
+    else if (kind.endsWith("pool")) now = pool(now, kind === "maxpool");
+    else now = { shape, values: values.map(kind === "relu" ? (v) => (v > 0 ? v : 0) : Math.tanh) };
     now.offset = offset;
     offset += parameters(layer);
     activations.push(now);
@@ -63,14 +62,10 @@ function convolve({ in: channels, out, kernel: k, padding: p, bias }, weights, o
   return { shape: [out, rows, columns], values: result };
 }
 
-function multiply({ in: inputs, out, bias }, weights, offset, values) {
-  const result = new Float32Array(out);
-  for (let o = 0, at = offset; o < out; o += 1) {
-    let sum = bias ? weights[offset + out * inputs + o] : 0;
-    for (let i = 0; i < inputs; i += 1) sum += weights[at++] * values[i];
-    result[o] = sum;
-  }
-  return { shape: [out], values: result };
+/** A dense layer is a convolution of maps of one pixel with kernels of one pixel. */
+function dense(layer, weights, offset, { values }) {
+  const maps = { shape: [values.length, 1, 1], values };
+  return { shape: [layer.out], values: convolve({ ...layer, kernel: 1, padding: 0 }, weights, offset, maps).values };
 }
 
 function pool({ shape: [channels, height, width], values }, largest) {
@@ -83,7 +78,7 @@ function pool({ shape: [channels, height, width], values }, largest) {
   return { shape: [channels, rows, columns], values: result };
 }
 
-/** Probabilities. The largest logit is taken off first, so that no power overflows. */
+/** Probabilities; without the largest logit, no power overflows. */
 export function softmax(logits) {
   const largest = Math.max(...logits), powers = Array.from(logits, (v) => Math.exp(v - largest));
   const sum = powers.reduce((a, b) => a + b);
@@ -91,9 +86,8 @@ export function softmax(logits) {
 }
 
 /**
- * Centre and scale a drawing of 784 values from 0 to 255 the way MNIST was made: the box around the ink is
- * resized until its longer side has 20 pixels, and moved by whole pixels until the centre of mass lies in
- * pixel (14, 14), counted from 0. A digit of MNIST comes back as it was.
+ * Centre and scale 784 values (0 to 255) as MNIST was made: the box around the ink is resized to 20 pixels on its
+ * longer side, then moved until the centre of mass lies in pixel (14, 14). An MNIST digit comes back unchanged.
  */
 export function prepare(pixels) {
   const result = new Uint8ClampedArray(CELLS), xs = [], ys = [];
@@ -114,7 +108,7 @@ export function prepare(pixels) {
   return result;
 }
 
-/** For each of `to` new pixels the old ones it averages, as [index, weight]: a window at least one old pixel wide. */
+/** For each of `to` new pixels, the old ones under its window (at least one old pixel wide): [index, weight]. */
 function resize(start, from, to) {
   const ratio = from / to, wide = Math.max(1, ratio);
   return Array.from({ length: to }, (_, n) => {
@@ -126,9 +120,9 @@ function resize(start, from, to) {
   });
 }
 
-/** Draw or erase along a line with a round soft brush; (0.5, 0.5) is the middle of the first pixel. */
+/** Draw or erase along a line; (0.5, 0.5) is the middle of the first pixel. */
 export function stroke(pixels, x0, y0, x1, y1, erase = false) {
-  const radius = erase ? 2 : 1.5, soft = 1.4; // at `radius` from the line the ink is half as strong
+  const radius = erase ? 2 : 1.6, soft = 1; // at `radius` from the line the ink is half as strong
   const dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy;
   for (let i = 0; i < CELLS; i += 1) {
     const x = (i % SIDE) + 0.5 - x0, y = Math.floor(i / SIDE) + 0.5 - y0;
@@ -142,7 +136,7 @@ const packed = (text) => text.match(/\d+/g).reduce((sum, part, i) => (sum | (par
 const SIGNED = Uint32Array.from({ length: 511 }, (_, i) => packed(signedColour(i - 255, 255).fill));
 const GREY = Uint32Array.from({ length: 256 }, (_, i) => packed(greyColour(i, 0, 255).fill));
 
-/** One pixel for each of `count` values: grey from 0 to 255 without `largest`, else signed up to ±largest. */
+/** A pixel for each value: signed colours up to ±largest, or, without `largest`, grey from 0 to 255. */
 function paint(canvas, values, columns, start, count, largest) {
   const rows = Math.ceil(count / columns), signed = largest !== undefined;
   if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
@@ -161,7 +155,7 @@ function extremes(values, start = 0, count = values.length) {
   return { low, high, largest: Math.max(-low, high) };
 }
 
-/** The layers as a reader counts them: convolution, pooling and dense layers, each with the activation after it. */
+/** The layers as a reader counts them, each with the activation after it. */
 function columnsOf(layers, activations) {
   const columns = [{ name: "input", family: "input", layer: {}, before: 0, after: 0 }], numbers = {};
   layers.forEach((layer, i) => {
@@ -185,11 +179,14 @@ function chance(p, digits, less = "less than ", more = "more than ") {
   return p < least / 2 ? less + least : p > 1 - least / 2 ? more + (1 - least) : p.toFixed(digits);
 }
 
-/** The entry of `moves` for the key pressed; a key that is used goes no further, or the notebook would act on it. */
-function keyed(event, moves) {
-  const found = event.ctrlKey || event.metaKey || event.altKey ? undefined : moves[event.key];
-  if (found !== undefined) { event.preventDefault(); event.stopPropagation(); }
-  return found;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** The step of an arrow key, [0, 0] for one of `others`. A key in use goes no further, or the notebook would act on it. */
+function keyed(event, others = []) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  const by = ARROWS[event.key] ?? (others.includes(event.key) ? [0, 0] : undefined);
+  if (by) { event.preventDefault(); event.stopPropagation(); }
+  return by;
 }
 
 const DRAW = "Draw with the mouse or a finger. By keyboard: arrow keys move the pen, Space lowers and lifts it.";
@@ -240,25 +237,25 @@ function render({ model, el: place }) {
     });
     column.head = el("b", {});
     column.root = el("div", { class: `dr-column dr-${column.family}`, role: "row", style: `--side:${zoom * shape[2]};--across:${maps > 8 ? 4 : Math.min(maps, 2)}` },
-      el("div", { class: "dr-head", role: "rowheader" }, column.head, el("span", {}, shape.join(" × "))),
+      el("div", { class: "dr-head", role: "rowheader" }, column.head, el("span", {}, shape.join("×"))),
       el("div", { class: "dr-maps", role: "presentation" }, ...column.cells));
   });
   const lens = picture(), words = el("p", {}), kernels = div("dr-kernels");
   const rest = columns.find((column) => column.rest)?.rest.slice(3);
   const title = uniqueId("digits");
   const root = el("div", { class: "cx dr", role: "group", "aria-label": "LeNet reads your digit", "data-lm-suppress-shortcuts": "true" },
-    el("p", { class: "cx-title", id: title }, "Pick a test digit, or draw one"),
+    el("p", { class: "cx-title", id: title }, "Pick a test digit, change it, or clear the pad and draw your own"),
     el("div", { class: "dr-digits", role: "radiogroup", "aria-labelledby": title }, ...digits),
     div("dr-top",
-      div("dr-left", pad, div("dr-buttons", eraser, button("Clear", clear), button("Reset", reset)), padNote),
+      div("dr-left", pad, div("dr-buttons", eraser, button("Clear", () => pick()), button("Reset", reset)), padNote),
       div("dr-right", status,
         el("ol", { class: "dr-bars", "aria-label": "probability of each digit" }, ...bars.map(({ row }) => row)),
         tick(centre, "centre and scale as MNIST does"), small(MNIST))),
-    div("dr-line", el("p", { class: "cx-title" }, `What every layer makes of it: ${thousands(weights.length)} parameters, stored in half precision`),
-      rest ? tick(before, `show the maps before ${rest}`) : null),
-    el("div", { class: "dr-network", role: "grid", "aria-label": "the network, layer by layer" }, ...columns.map((column) => column.root)),
-    small(el("span", { class: "dr-key" }), KEY),
-    div("dr-lens", lens, div("", words, kernels)));
+    div("dr-line", el("p", { class: "cx-title" }, `Layer by layer: ${thousands(weights.length)} parameters in half precision`),
+      rest ? tick(before, `show maps before ${rest}`) : null),
+    div("", el("div", { class: "dr-network", role: "grid", "aria-label": "the network, layer by layer" }, ...columns.map((column) => column.root)),
+      small(el("span", { class: "dr-key" }), KEY),
+      div("dr-lens", lens, div("", words, kernels))));
   place.append(root);
 
   const watch = new ResizeObserver(fit);
@@ -305,7 +302,7 @@ function render({ model, el: place }) {
     update();
   }
   function typed(event) {
-    const by = keyed(event, { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], " ": [0, 0], Escape: cursor.down ? [0, 0] : undefined });
+    const by = keyed(event, [" ", cursor.down ? "Escape" : " "]);
     if (!by) return;
     if (event.key === " " && !event.repeat) cursor.down = !cursor.down;
     if (event.key === "Escape") cursor.down = false;
@@ -325,11 +322,6 @@ function render({ model, el: place }) {
     erasing = value;
     eraser.setAttribute("aria-pressed", String(value));
   }
-  function clear() {
-    pixels.fill(0);
-    origin = null;
-    update();
-  }
   function reset() {
     centre.checked = true;
     before.checked = false;
@@ -339,25 +331,26 @@ function render({ model, el: place }) {
     chosen = [1, 0];
     pick(0);
   }
-  function pick(i) {
-    pixels.set(images.subarray(i * CELLS, (i + 1) * CELLS));
+  /** Put test digit `i` on the pad, or nothing. */
+  function pick(i = null) {
+    if (i === null) pixels.fill(0);
+    else pixels.set(images.subarray(i * CELLS, (i + 1) * CELLS));
     origin = i;
     changed = false;
     update();
   }
   function step(event) {
-    const i = digits.indexOf(event.currentTarget), last = digits.length - 1, next = i < last ? i + 1 : 0, previous = i ? i - 1 : last;
-    const to = keyed(event, { ArrowRight: next, ArrowDown: next, ArrowLeft: previous, ArrowUp: previous, Home: 0, End: last });
-    if (to === undefined) return;
+    const by = keyed(event), n = digits.length;
+    if (!by) return;
+    const to = (digits.indexOf(event.currentTarget) + by[0] + by[1] + n) % n;
     pick(to);
     digits[to].focus();
   }
   function walk(event) {
-    const [r, c] = chosen;
-    const to = keyed(event, { ArrowRight: [r, c + 1], ArrowLeft: [r, c - 1], ArrowDown: [r + 1, c], ArrowUp: [r - 1, c], Home: [r, 0], End: [r, Infinity] });
-    if (!to) return;
-    const { cells } = columns[clamp(to[0], 0, columns.length - 1)];
-    cells[clamp(to[1], 0, cells.length - 1)].focus();
+    const by = keyed(event);
+    if (!by) return;
+    const { cells } = columns[clamp(chosen[0] + by[1], 0, columns.length - 1)];
+    cells[clamp(chosen[1] + by[0], 0, cells.length - 1)].focus();
   }
   function choose(r, c) {
     chosen = [r, c];
@@ -427,14 +420,13 @@ function render({ model, el: place }) {
     const what = `${title}${maps > 1 ? `, map ${c + 1} of ${maps}` : ""}: ${flat ? count : shape.slice(1).join(" × ")} values`;
     if (pass.empty) return `${what}. Nothing is drawn yet.`;
     const { low, high } = extremes(values, c * count, count);
-    const digit = (v) => (values === pass.logits ? ` (digit ${values.indexOf(v)})` : "");
-    const range = `${what}, least ${format(low)}${digit(low)}, greatest ${format(high)}${digit(high)}.`;
-    if (family === "input") return `${range} This is what the network is given: (pixel ÷ 255 − ${format(mean, 3)}) ÷ ${format(std, 3)}.`;
-    if (family === "pool") return `${range} Each is the ${layer.kind === "maxpool" ? "largest" : "mean"} of a 2 × 2 block of ${from}, map ${c + 1}.`;
-    if (flat) return `${range} Each is a weighted sum of the ${layer.in} values before it${layer.bias ? ", plus a bias" : ""}: ${thousands(parameters(layer))} parameters.`;
-    const bias = layer.bias ? `, plus the bias ${format(weights[pass.activations[index].offset + parameters(layer) - maps + c])}` : "";
-    const size = `${layer.kernel} × ${layer.kernel}`;
-    return `${range} ${layer.in > 1 ? `The sum of ${layer.in} kernels of ${size}, one over each map of ${from}` : `One ${size} kernel over the ${from}`}${bias}.`;
+    const number = (v) => format(v) + (values === pass.logits ? ` (digit ${values.indexOf(v)})` : "");
+    const range = `${what}, least ${number(low)}, greatest ${number(high)}.`;
+    if (family === "input") return `${range} The network is given (pixel ÷ 255 − ${format(mean, 3)}) ÷ ${format(std, 3)}.`;
+    if (family === "pool") return `${range} Each is the ${layer.kind === "maxpool" ? "largest" : "mean"} of 2 × 2 values of ${from}, map ${c + 1}.`;
+    if (flat) return `${range} Each is a weighted sum of all ${layer.in} values before it; the layer has ${thousands(parameters(layer))} parameters.`;
+    const size = `${layer.kernel} × ${layer.kernel}`, kernel = layer.in > 1 ? `${layer.in} kernels of ${size}, one on each map of ${from}` : `A ${size} kernel on the ${from}`;
+    return `${range} ${kernel}${layer.bias ? `, plus a bias of ${format(weights[pass.activations[index].offset + parameters(layer) - maps + c])}` : ""}.`;
   }
 
   fit();
@@ -445,7 +437,5 @@ function render({ model, el: place }) {
     root.remove();
   };
 }
-
-const thousands = (n) => n.toLocaleString("en");
 
 export default { render };
