@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
+
+from tools import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = [
@@ -17,21 +18,13 @@ FLAGS = [
 PHONE, LAPTOP = 360, 1280
 
 
-def chromium_path() -> str | None:
-    """Return the system's Chromium or Chrome, or None: Playwright then uses its own."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    return None
-
-
 @contextmanager
 def launch():
     """Yield a headless browser with an empty profile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium.path(), args=FLAGS)
         try:
             yield browser
         finally:

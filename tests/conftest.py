@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # for `import browser` and `import tools`
 
 
 @pytest.fixture(scope="session")
 def browser():
     """One headless browser for all tests of a worker."""
-    import browser as chromium
+    from browser import launch
 
-    with chromium.launch() as instance:
+    with launch() as instance:
         yield instance

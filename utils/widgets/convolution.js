@@ -1,6 +1,8 @@
 // The convolution explorer. Its arithmetic is PyTorch's conv2d, a cross-correlation: the kernel is not flipped.
 
+const STATE = ["image", "kernel", "padding", "padding_mode", "stride", "dilation"];
 const MODES = ["zeros", "reflect", "replicate", "circular"];
+const RANGES = { padding: [0, 4], stride: [1, 4], dilation: [1, 3] };
 const LIMIT = 999; // of a cell, either sign
 const OWN = "your own";
 
@@ -117,10 +119,10 @@ function fill(sheet, rows, cols, kind, make) {
   sheet.body.replaceChildren(...sheet.cells.map((row) => el("div", { role: "row", class: "cx-row" }, ...row)));
 }
 
-function rove(sheet, node, at) {
+function rove(sheet, node) {
   sheet.tab?.setAttribute("tabindex", "-1");
   node.setAttribute("tabindex", "0");
-  Object.assign(sheet, { tab: node, at });
+  Object.assign(sheet, { tab: node, at: place(node) });
 }
 
 function paint(cell, { fill: back }) {
@@ -133,12 +135,11 @@ const makeInput = ({ name }, r, c) => makeCell({}, el("input", { "data-r": r, "d
   type: "text", autocomplete: "off", spellcheck: "false", maxlength: 12, tabindex: -1 }));
 const place = (node) => [Number(node.dataset.r), Number(node.dataset.c)];
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-/** Listen to events of the cells that have a place. */
-const listen = (sheet, type, handler) =>
+const within = (sheet, rows, cols) => [Math.min(sheet.at[0], rows - 1), Math.min(sheet.at[1], cols - 1)];
+const listen = (sheet, type, handler) => // to the cells that have a place
   sheet.body.addEventListener(type, (event) => event.target.dataset.r && handler(event.target, event));
 
 function render({ model, el: host }) {
-  const presets = { image: new Map(model.get("_images")), kernel: new Map(model.get("_kernels")) };
   const image = makeSheet("image"), kernel = makeSheet("kernel"), output = makeSheet("output");
   let now = {}; // what is drawn: settings, padded image, result
   let editing = null; // the input whose text is not settled yet
@@ -149,24 +150,21 @@ function render({ model, el: host }) {
     model.save_changes();
     schedule();
   };
-  const choice = (label, name, keys, valueOf) =>
-    select(label, keys.map((key) => [key, key]), null, (key) => set({ [name]: valueOf(key) }));
-  const choices = { padding_mode: choice("Padding mode", "padding_mode", MODES, (mode) => mode) };
-  for (const [name, label] of [["image", "Image"], ["kernel", "Kernel"]]) {
-    choices[name] = choice(label, name, [...presets[name].keys()], (key) => presets[name].get(key));
-    choices[name].node.append(el("option", { value: OWN, hidden: true }, OWN));
+  const presets = { image: new Map(model.get("_images")), kernel: new Map(model.get("_kernels")),
+    padding_mode: new Map(MODES.map((mode) => [mode, mode])) };
+  const controls = {};
+  for (const name of STATE) {
+    const label = name[0].toUpperCase() + name.slice(1).replace("_", " "), known = presets[name];
+    controls[name] = known ? select(label, [...known.keys()].map((key) => [key, key]), null, (key) => set({ [name]: known.get(key) }))
+      : stepper(label, ...RANGES[name], model.get(name), (value) => set({ [name]: value }));
+    controls[name].node?.append(el("option", { value: OWN, hidden: true }, OWN));
   }
-  const count = (label, name, low, high) => stepper(label, low, high, model.get(name), (value) => set({ [name]: value }));
-  const steppers = { padding: count("Padding", "padding", 0, 4), stride: count("Stride", "stride", 1, 4),
-    dilation: count("Dilation", "dilation", 1, 3) };
-  const traits = [...Object.keys(choices), ...Object.keys(steppers)];
   const playButton = el("button", { type: "button", class: "cx-play", onclick: () => (timer ? pause() : play()) });
   const status = el("p", { class: "cx-status", role: "status" });
   const sum = el("div", { class: "cx-sum", role: "group", "aria-label": "The sum behind the selected output cell" });
   const size = el("div", { class: "cx-size" });
   const root = el("div", { class: "cx cx-conv", "data-lm-suppress-shortcuts": "true" }, // JupyterLab leaves our keys alone
-    el("div", { class: "cx-controls" }, choices.image.root, choices.kernel.root, steppers.padding.root,
-      choices.padding_mode.root, steppers.stride.root, steppers.dilation.root,
+    el("div", { class: "cx-controls" }, ...STATE.map((name) => controls[name].root),
       el("div", { class: "cx-buttons" }, playButton, el("button", { type: "button", onclick: reset }, "Reset"))),
     status, el("div", { class: "cx-sheets" }, image.root, kernel.root, output.root), sum, size,
     el("p", { class: "cx-hint" }, "Point at an output cell, tap it, or use the arrow keys. " +
@@ -189,24 +187,22 @@ function render({ model, el: host }) {
       paint(cell, colour(value));
       if (input !== editing) input.value = full(value);
     }));
-    const at = [Math.min(sheet.at[0], values.length - 1), Math.min(sheet.at[1], values[0].length - 1)];
-    rove(sheet, sheet.cells[at[0] + p][at[1] + p].firstChild, at);
+    const [r, c] = within(sheet, values.length, values[0].length);
+    rove(sheet, sheet.cells[r + p][c + p].firstChild);
   }
 
   function draw() {
-    const [mode, x, k, p, stride, dilation] = traits.map((name) => model.get(name));
+    const [x, k, p, mode, stride, dilation] = STATE.map((name) => model.get(name));
     const h = x.length, w = x[0].length, kh = k.length, kw = k[0].length, bad = paddingProblem(h, w, p, mode);
     const problem = bad || kernelProblem(h, w, kh, kw, p, dilation), padded = bad ? null : pad(x, p, mode);
     const result = problem ? [] : convolve(x, k, { padding: p, mode, stride, dilation });
     now = { x, k, p, stride, dilation, padded, result };
 
-    for (const name in presets) {
-      const rows = JSON.stringify(model.get(name));
-      choices[name].node.value = [...presets[name]].find((preset) => JSON.stringify(preset[1]) === rows)?.[0] ?? OWN;
+    for (const name of STATE) {
+      const value = model.get(name), text = JSON.stringify(value);
+      if (!presets[name]) controls[name].set(value);
+      else controls[name].node.value = [...presets[name]].find((preset) => JSON.stringify(preset[1]) === text)?.[0] ?? OWN;
     }
-    choices.padding_mode.node.value = mode;
-    for (const name in steppers) steppers[name].set(model.get(name));
-
     fill(image, h + 2 * p, w + 2 * p, p, (i, j) => (i >= p && i < h + p && j >= p && j < w + p
       ? makeInput(image, i - p, j - p) : makeCell({ class: "cx-cell cx-pad" })));
     const low = Math.min(0, ...x.flat()), high = Math.max(...x.flat());
@@ -233,7 +229,7 @@ function render({ model, el: host }) {
     playButton.disabled = Boolean(problem);
     drawSize(h === w && kh === kw ? [["size", h, kh]] : [["height", h, kh], ["width", w, kw]], p, stride, dilation);
     layout();
-    if (!problem) return choose(Math.min(output.at[0], oh - 1), Math.min(output.at[1], ow - 1));
+    if (!problem) return choose(...within(output, oh, ow));
     pause();
     mark([]);
     sum.replaceChildren();
@@ -263,12 +259,12 @@ function render({ model, el: host }) {
 
   /** Select an output cell: outline its window and write out its sum. */
   function choose(r, c, focus = false) {
-    const cell = output.cells[r][c], order = r * now.result[0].length + c;
+    const cell = output.cells[r][c], all = output.cells.flat(), order = all.indexOf(cell);
     output.tab?.removeAttribute("aria-selected");
-    rove(output, cell, [r, c]);
+    rove(output, cell);
     cell.setAttribute("aria-selected", "true");
     if (focus) cell.focus();
-    output.cells.flat().forEach((other, n) => other.classList.toggle("cx-later", timer > 0 && n > order));
+    all.forEach((other, n) => other.classList.toggle("cx-later", timer > 0 && n > order));
     const taps = tapsAt(now.padded, now.k, r, c, now.stride, now.dilation);
     mark(taps);
     pair(-1);
@@ -288,7 +284,7 @@ function render({ model, el: host }) {
       rows[u].append(el("span", {}, t ? "+ " : "= "), el("span", { class: products[t] ? "" : "cx-zero", "data-tap": t,
         style: `min-width:${longest * 0.53}em` }, factors[t]), " ");
     });
-    const added = products.map((z, t) => (t ? `${z < 0 ? "−" : "+"} ${decimal(Math.abs(z))}` : decimal(z))).join(" ");
+    const added = products.map((z, t) => (t ? `${z < 0 ? "−" : "+"}\u00a0${decimal(Math.abs(z))}` : decimal(z))).join(" ");
     const lines = b ? [`(${added})/${b}`, `${decimal(products.reduce((a, z) => a + z, 0))}/${b}`] : [added];
     const equal = products.every(exact) && taps.every(({ x, k }) => exact(x) && (b || exact(k))) ? "=" : "≈";
     sum.replaceChildren(el("div", {}, name), el("div", {}, ...rows, ...lines.map((line) => el("div", {}, `${equal} ${line} `)),
@@ -309,13 +305,12 @@ function render({ model, el: host }) {
     const room = root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 2;
     const sheets = [[image, now.x, full], [kernel, now.k, full], [output, now.result, brief]].map(([sheet, values, text]) => {
       const chars = Math.max(1, ...values.flat().map((value) => text(value).length));
-      return { sheet, chars, cols: sheet.cells[0]?.length ?? 3, least: Math.max(22, chars * 7.2 + 5) }; // at 12 px
+      return { sheet, chars, cols: sheet.cells[0]?.length ?? 3, least: Math.max(22, Math.ceil(chars * 7.2 + 5)) }; // at 12 px
     });
     const fit = (list) => Math.floor((room - gap * (list.length - 1)) / list.reduce((all, { cols }) => all + cols, 0));
-    const holds = (list) => list.every(({ least }) => fit(list) >= Math.max(26, least));
-    const groups = [sheets, sheets.slice(1)].filter(holds);
+    const groups = [sheets, sheets.slice(1)].filter((list) => list.every(({ least }) => fit(list) >= Math.max(26, least)));
     for (const one of sheets) {
-      const side = Math.max(Math.ceil(one.least), Math.min(44, fit(groups.find((list) => list.includes(one)) ?? [one])));
+      const side = clamp(fit(groups.find((list) => list.includes(one)) ?? [one]), one.least, Math.max(44, one.least));
       const font = clamp((side - 5) / (one.chars * 0.6), 12, Math.max(12, Math.min(16, side * 0.45)));
       for (const [name, px] of [["--side", side], ["--ring", side < 32 ? 2 : 3], ["font-size", font]])
         one.sheet.body.style.setProperty(name, `${px}px`);
@@ -332,11 +327,11 @@ function render({ model, el: host }) {
   // Editing: a number is taken over while it is typed; anything else is refused and the old number stays.
   function editable(sheet) {
     let before = 0; // the value when the cell was entered, for Escape
-    const valueAt = (input) => { const [r, c] = place(input); return model.get(sheet.name)[r][c]; };
+    const valueAt = (input) => model.get(sheet.name)[place(input)[0]][place(input)[1]];
     const put = (input, value) => {
       const [r, c] = place(input), rows = structuredClone(model.get(sheet.name));
       rows[r][c] = value;
-      if (value !== valueAt(input)) set({ [sheet.name]: rows });
+      set({ [sheet.name]: rows });
     };
     const refuse = (input) => {
       const typed = input.value.trim();
@@ -353,7 +348,7 @@ function render({ model, el: host }) {
     };
     listen(sheet, "focusin", (input) => {
       before = valueAt(input);
-      rove(sheet, input, place(input));
+      rove(sheet, input);
       input.select();
       if (sheet === kernel) pairOf(input);
     });
@@ -373,10 +368,9 @@ function render({ model, el: host }) {
       if (step) sheet.cells[r + step[0] + border]?.[c + step[1] + border]?.querySelector("input")?.focus();
       else if (event.key === "Enter") settle(input);
       else if (event.key === "Escape") {
-        editing = null;
-        input.removeAttribute("aria-invalid");
+        input.value = full(before);
+        settle(input);
         put(input, before);
-        schedule();
       } else return;
       if (!step) input.select();
       event.preventDefault();
@@ -390,7 +384,7 @@ function render({ model, el: host }) {
   listen(output, "click", (cell) => { pause(); choose(...place(cell), true); });
   listen(output, "focusin", (cell) => { if (cell !== output.tab) choose(...place(cell)); });
   listen(output, "keydown", (cell, event) => {
-    const [r, c] = output.at, bottom = now.result.length - 1, right = now.result[0].length - 1;
+    const [r, c] = output.at, bottom = output.cells.length - 1, right = output.cells[0].length - 1;
     const next = { ArrowUp: [r - 1, c], ArrowDown: [r + 1, c], ArrowLeft: [r, c - 1], ArrowRight: [r, c + 1],
       Home: [r, 0], End: [r, right] }[event.key];
     if (!next) return;
@@ -404,13 +398,16 @@ function render({ model, el: host }) {
 
   // Sweeping
   function play() {
-    const cols = () => now.result[0].length, last = () => now.result.length * cols() - 1;
-    const reached = () => output.at[0] * cols() + output.at[1];
-    const go = (n) => choose(Math.floor(n / cols()), n % cols());
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    timer = setInterval(() => (reached() < last() ? go(reached() + 1) : pause()), calm ? 1600 : 700);
+    timer = setInterval(step, calm ? 1600 : 700);
     showTimer();
-    go(reached() < last() ? reached() : 0);
+    choose(...(output.tab === output.cells.at(-1).at(-1) ? [0, 0] : output.at));
+  }
+  function step() {
+    const [r, c] = output.at;
+    if (c + 1 < output.cells[0].length) choose(r, c + 1);
+    else if (r + 1 < output.cells.length) choose(r + 1, 0);
+    else pause();
   }
   function pause() {
     clearInterval(timer);
@@ -433,14 +430,14 @@ function render({ model, el: host }) {
   host.append(root);
   pause();
   draw();
-  for (const name of traits) model.on(`change:${name}`, schedule);
+  for (const name of STATE) model.on(`change:${name}`, schedule);
   const observer = new ResizeObserver(layout);
   observer.observe(root);
   return () => {
     alive = false;
     pause();
     observer.disconnect();
-    for (const name of traits) model.off(`change:${name}`, schedule);
+    for (const name of STATE) model.off(`change:${name}`, schedule);
     root.remove();
   };
 }

@@ -4,12 +4,14 @@ const SIDE = 28, CELLS = SIDE * SIDE;
 const thousands = (n) => n.toLocaleString("en");
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-/** float16 numbers, little-endian, as a Float32Array. `bytes`: a view, or a list of bytes. */
-export function decode(bytes) {
-  if (!ArrayBuffer.isView(bytes)) bytes = Uint8Array.from(bytes);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Float32Array.from({ length: view.byteLength / 2 }, (_, i) => {
-    const bits = view.getUint16(2 * i, true);
+/** The bytes of a view, a buffer or a list: hosts differ in what they hand over. */
+const bytesOf = (data) => (ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data));
+
+/** float16 numbers, little-endian, as a Float32Array. */
+export function decode(data) {
+  const bytes = bytesOf(data);
+  return Float32Array.from({ length: bytes.length / 2 }, (_, i) => {
+    const bits = bytes[2 * i] | (bytes[2 * i + 1] << 8);
     const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
     if (exponent === 31) return fraction ? NaN : sign * Infinity;
     return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
@@ -195,8 +197,7 @@ const KEY = "Blue is below 0, white 0, orange above 0; each layer has its own sc
 
 function render({ model, el: place }) {
   const [layers, labels, mean, std] = ["layers", "labels", "mean", "std"].map((name) => model.get(name));
-  const weights = decode(model.get("weights")), bytes = model.get("images");
-  const images = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const weights = decode(model.get("weights")), images = bytesOf(model.get("images"));
   const columns = columnsOf(layers, forward(layers, weights, new Float32Array(CELLS)).activations);
   const pixels = new Uint8ClampedArray(CELLS), cursor = { x: 14, y: 14, down: false };
   let origin = null, changed = false; // the test digit on the pad, and whether it was drawn on
@@ -211,7 +212,7 @@ function render({ model, el: place }) {
   const padCanvas = picture(), pen = div("dr-pen"), padNote = small();
   const pad = el("div", {
     class: "dr-pad", tabindex: 0, role: "application", "aria-label": `Drawing pad, 28 × 28 pixels. ${DRAW}`,
-    onpointerdown: press, onpointermove: move, onpointerup: release, onpointercancel: release,
+    onpointerdown: press, onpointermove: move, onpointerup: release, onlostpointercapture: release,
     onkeydown: typed, onblur: () => { cursor.down = false; showPen(false); },
   }, padCanvas, pen);
   const eraser = button("Eraser", () => setErasing(!erasing));
