@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 
 import numpy as np
@@ -87,24 +88,32 @@ def reading(model: nn.Module, image) -> np.ndarray:
     return half_precision_model(model)(normalise(pixels)).softmax(1)[0].numpy()
 
 
+def in_module(page, body: str, **values):
+    """Run JavaScript with the module's exports as ``m`` and the given values as ``v``; return what it returns.
+
+    Values travel as one JSON text: a list of a million numbers would take many seconds.
+    """
+    code = f"""async ([source, text]) => {{
+        const m = await import(URL.createObjectURL(new Blob([source], {{ type: "text/javascript" }})));
+        const run = (v) => {{ {body} }};
+        return JSON.stringify(run(JSON.parse(text)));
+    }}"""
+    return json.loads(page.evaluate(code, [MODULE, json.dumps(values)]))
+
+
 def forward_all(page, reader: DigitReader, images: torch.Tensor) -> tuple[np.ndarray, float]:
     """Run the module's forward pass on images (N, 1, 28, 28); return logits (N, 10) and ms a pass."""
-    inputs = normalise(images).flatten(1)
-    logits, times = [], []
-    for part in inputs.split(250):
-        answer = page.evaluate(
-            """async ([source, layers, bytes, inputs]) => {
-                const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-                const { decode, forward } = await import(url);
-                const weights = decode(bytes), start = performance.now();
-                const logits = inputs.map((input) => Array.from(forward(layers, weights, input).logits));
-                return [logits, (performance.now() - start) / inputs.length];
-            }""",
-            [MODULE, reader.layers, list(reader.weights), part.tolist()],
-        )
-        logits += answer[0]
-        times.append(answer[1])
-    return np.array(logits), float(np.median(times))
+    logits, ms = in_module(
+        page,
+        """const weights = m.decode(v.bytes), inputs = v.inputs.map((one) => Float32Array.from(one));
+        const start = performance.now();
+        const logits = inputs.map((input) => Array.from(m.forward(v.layers, weights, input).logits));
+        return [logits, (performance.now() - start) / inputs.length];""",
+        layers=reader.layers,
+        bytes=list(reader.weights),
+        inputs=normalise(images).flatten(1).tolist(),
+    )
+    return np.array(logits), ms
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -164,13 +173,7 @@ def test_decode_reads_every_half_precision_number(browser):
     patterns = np.arange(65536, dtype="<u2")
     expected = patterns.view("<f2").astype(np.float32)
     page = browser.new_page()
-    ours = page.evaluate(
-        """async ([source, bytes]) => {
-            const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            return Array.from((await import(url)).decode(bytes), String);
-        }""",
-        [MODULE, list(patterns.tobytes())],
-    )
+    ours = in_module(page, "return Array.from(m.decode(v.bytes), String);", bytes=list(patterns.tobytes()))
     page.close()
     np.testing.assert_array_equal(np.array(ours, dtype=np.float64).astype(np.float32), expected)
 
@@ -184,25 +187,16 @@ def test_softmax_sums_to_one_for_large_logits(browser):
     assert sum(ours) == pytest.approx(1, abs=1e-12)
 
 
-def run_each(page, function: str, cases: list) -> np.ndarray:
-    """Call an export for each case, a list of arguments, and return the arrays it gives."""
-    return np.array(
-        page.evaluate(
-            """async ([source, name, cases]) => {
-                const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-                const f = (await import(url))[name];
-                return cases.map((args) => Array.from(f(...args)));
-            }""",
-            [MODULE, function, cases],
-        )
-    )
+def prepare_each(page, cases: list) -> np.ndarray:
+    """Centre and scale drawings, lists of 784 values; return an array (N, 784)."""
+    return np.array(in_module(page, "return v.cases.map((one) => Array.from(m.prepare(one)));", cases=cases))
 
 
 def test_prepare_leaves_the_digits_of_mnist_as_they_are(browser, digits):
     _, _, images, _ = digits
     flat = images.flatten(1).numpy()
     page = browser.new_page()
-    ours = run_each(page, "prepare", [[image] for image in flat.tolist()])
+    ours = prepare_each(page, flat.tolist())
     page.close()
     same = (ours == flat).all(1)
     print(f"\nprepare: {same.sum()} of {len(same)} test digits come back unchanged, pixel for pixel")
@@ -221,16 +215,16 @@ def test_prepare_centres_and_scales(browser, digits):
     for top, left in ((0, 0), (28 - height, 0), (0, 28 - width), (28 - height, 28 - width)):
         field = np.zeros((28, 28), dtype=np.uint8)
         field[top : top + height, left : left + width] = cut
-        moved.append([field.ravel().tolist()])
-    assert (run_each(page, "prepare", moved) == digit.ravel()).all()
+        moved.append(field.ravel().tolist())
+    assert (prepare_each(page, moved) == digit.ravel()).all()
     # A small or a large drawing fills a box of 20, its centre of mass in the middle.
     cases = []
     for top, bottom, left, right in ((1, 8, 2, 5), (0, 28, 0, 28), (20, 24, 3, 27), (10, 11, 10, 11)):
         field = np.zeros((28, 28), dtype=np.uint8)
         field[top:bottom, left:right] = 255
-        cases.append([field.ravel().tolist()])
+        cases.append(field.ravel().tolist())
     for ours, (height, width) in zip(
-        run_each(page, "prepare", cases).reshape(-1, 28, 28),
+        prepare_each(page, cases).reshape(-1, 28, 28),
         ((20, 9), (20, 20), (3, 20), (20, 20)),
         strict=True,
     ):
@@ -238,7 +232,7 @@ def test_prepare_centres_and_scales(browser, digits):
         assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, width)
         centre = [(ours * axis).sum() / ours.sum() for axis in np.mgrid[:28, :28]]
         assert all(13.5 <= value <= 14.5 for value in centre)
-    empty = run_each(page, "prepare", [[[0] * 784]])
+    empty = prepare_each(page, [[0] * 784])
     page.close()
     assert empty.shape == (1, 784)
     assert not empty.any()
@@ -267,19 +261,14 @@ STROKES = [
 def test_strokes_look_like_mnist(browser, trained, digits):
     _, _, images, _ = digits
     page = browser.new_page()
-    drawn = page.evaluate(
-        """async ([source, digits]) => {
-            const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            const { stroke, prepare } = await import(url);
-            return digits.map((lines) => {
-                const pixels = new Uint8ClampedArray(784);
-                for (const line of lines) for (let i = 1; i < line.length; i += 1) {
-                    stroke(pixels, ...line[i - 1], ...line[i]);
-                }
-                return Array.from(prepare(pixels));
-            });
-        }""",
-        [MODULE, STROKES],
+    drawn = in_module(
+        page,
+        """return v.digits.map((lines) => {
+            const pixels = new Uint8ClampedArray(784);
+            for (const line of lines) for (let i = 1; i < line.length; i += 1) m.stroke(pixels, ...line[i - 1], ...line[i]);
+            return Array.from(m.prepare(pixels));
+        });""",
+        digits=STROKES,
     )
     page.close()
     drawn = torch.tensor(drawn, dtype=torch.uint8).reshape(-1, 1, 28, 28)
@@ -709,20 +698,17 @@ def test_it_needs_no_other_host_and_cleans_up(browser, reader):
     page = open_page(browser, reader)
     asked = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert [name for name in asked if not name.startswith("blob:")] == []
-    left = page.evaluate(
-        """async ([source, layers, weights, images]) => {
-            const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            const place = document.createElement("div");
-            document.body.append(place);
-            const state = { layers, labels: [7], mean: 0.13, std: 0.31, weights: Uint8Array.from(weights).buffer,
-                            images: new DataView(Uint8Array.from(images).buffer) };
-            const stop = (await import(url)).default.render({ model: { get: (name) => state[name] }, el: place });
-            const shown = place.childElementCount;
-            stop();
-            return [shown, place.childElementCount];
-        }""",
-        [MODULE, reader.layers, list(reader.weights), list(reader.images[:784])],
-    )
+    left = in_module(
+        page,
+        """const place = document.createElement("div");
+        document.body.append(place);
+        const state = { ...v, weights: Uint8Array.from(v.weights).buffer, images: new DataView(Uint8Array.from(v.images).buffer) };
+        const stop = m.default.render({ model: { get: (name) => state[name] }, el: place });
+        const shown = place.childElementCount;
+        stop();
+        return [shown, place.childElementCount];""",
+        layers=reader.layers, weights=list(reader.weights), images=list(reader.images[:784]), labels=[7], mean=0.13, std=0.31,
+    )  # fmt: skip
     assert left == [1, 0]
     assert page.problems == []
     page.close()

@@ -6,11 +6,29 @@ Proceedings of the IEEE 86(11), 1998, section II.B and figure 2. Chapter: LeNet.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from pathlib import Path
+
 import torch
 from torch import nn
 
+# LeNet for 28 pixels, trained on 3,500 digits by ``python -m benchmarks.lenet``; half precision, 94 kB.
+DIGITS_WEIGHTS = Path(__file__).with_name("lenet_digits.pt")
 
-class LeNet(nn.Sequential):
+
+class Layers(nn.Sequential):
+    """A sequence whose slices, such as ``model[:6]``, are plain ``nn.Sequential``.
+
+    ``nn.Sequential`` would build a slice by calling the subclass with the layers as its first argument.
+    """
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self.named_children())[index]))
+        return super().__getitem__(index)
+
+
+class LeNet(Layers):
     """The network of today's courses: ReLU, max pooling, a linear output.
 
     ``size`` 28 takes MNIST as it is and has 44,426 parameters; ``size`` 32 takes the padded digits of
@@ -42,14 +60,23 @@ class LeNet(nn.Sequential):
         )
 
 
-class ClassicLeNet(nn.Sequential):
-    """The usual half-way house: tanh and average pooling, and otherwise as :class:`LeNet`."""
+class ClassicLeNet(Layers):
+    """The usual half-way house: tanh and average pooling, and otherwise as :class:`LeNet`.
+
+    Raises
+    ------
+    ValueError
+        When the size is neither 28 nor 32.
+    """
 
     def __init__(self, size: int = 28, in_channels: int = 1, classes: int = 10) -> None:
-        layers = []
+        layers: list[nn.Module] = []
         for layer in LeNet(size, in_channels, classes):
-            swap = {nn.ReLU: nn.Tanh(), nn.MaxPool2d: nn.AvgPool2d(2)}
-            layers.append(swap.get(type(layer), layer))
+            if isinstance(layer, nn.ReLU):
+                layer = nn.Tanh()
+            elif isinstance(layer, nn.MaxPool2d):
+                layer = nn.AvgPool2d(2)
+            layers.append(layer)
         super().__init__(*layers)
 
 
@@ -63,14 +90,17 @@ C3_TABLE = (
 
 
 class ScaledTanh(nn.Module):
-    """``1.7159·tanh(2x/3)``: close to the identity at ±1 (appendix A of the paper)."""
+    """``1.7159·tanh(2x/3)``, which takes 1 to 1 and −1 to −1 (appendix A of the paper)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 1.7159 * torch.tanh(2 / 3 * x)
 
 
 class Subsampling(nn.Module):
-    """Sum of each 2×2 block, times a trainable coefficient, plus a trainable bias, one pair per map."""
+    """Sum of each 2×2 block, times a trainable coefficient, plus a trainable bias, one pair per map.
+
+    It starts as average pooling: coefficient 1/4, bias 0.
+    """
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -95,12 +125,12 @@ class PartialConv(nn.Conv2d):
         return nn.functional.conv2d(x, self.weight * self.mask, self.bias)
 
 
-class LeNet5(nn.Sequential):
-    """LeNet-5 as published, up to its output layer: input (N, 1, 32, 32), output (N, classes).
+class LeNet5(Layers):
+    """LeNet-5 as published, up to its output layer: input (N, 1, 32, 32), output logits (N, classes).
 
     Trainable sub-sampling, partial connections of C3, scaled tanh. The paper's output compares F6 with
-    fixed 7×12 pictures of the characters (a radial basis function); a linear layer stands here in its
-    place, so that the usual loss applies.
+    fixed 7×12 pictures of the characters (radial basis functions); a linear layer stands here in their
+    place, so that the usual loss applies. ``LeNet5()[:-1]`` is the part that is the paper's.
     """
 
     def __init__(self, classes: int = 10) -> None:

@@ -431,7 +431,11 @@ function render({ model, el: host }) {
   pause();
   draw();
   for (const name of STATE) model.on(`change:${name}`, schedule);
-  const observer = new ResizeObserver(layout);
+  let width = 0;
+  const observer = new ResizeObserver(() => { // in the next frame: a layout inside the callback would be observed again
+    if (width !== root.clientWidth) requestAnimationFrame(layout);
+    width = root.clientWidth;
+  });
   observer.observe(root);
   return () => {
     alive = false;
