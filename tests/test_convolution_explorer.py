@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from browser import LAPTOP, PHONE, open_page, page_of
 
+from browser import LAPTOP, PHONE, open_page, page_of
 from utils.widgets import ConvolutionExplorer, source
 from utils.widgets.convolution import IMAGES, KERNELS, MODES, RANGES
 
@@ -184,8 +184,11 @@ def number(text):
 
 def shown(page, nth=0):
     """Return the numbers of the output, read from the labels of its cells."""
-    labels = page.locator(".cx-conv").nth(nth).locator(".cx-output .cx-cell").evaluate_all(
-        "cells => cells.map(cell => cell.getAttribute('aria-label'))"
+    labels = (
+        page.locator(".cx-conv")
+        .nth(nth)
+        .locator(".cx-output .cx-cell")
+        .evaluate_all("cells => cells.map(cell => cell.getAttribute('aria-label'))")
     )
     rows = {}
     for label in labels:
@@ -239,6 +242,7 @@ def cell(page, sheet, r, c):
 def retype(page, sheet, r, c, text):
     """Click a number, replace it, confirm."""
     cell(page, sheet, r, c).click()
+    page.wait_for_timeout(30)  # a click on selected text selects it again
     page.keyboard.type(text)
     page.keyboard.press("Enter")
 
@@ -311,6 +315,11 @@ def test_padding_modes_strides_and_dilations_by_the_controls(opened):
         inside[2:-2, 2:-2] = True
         assert [number(text) for text in borders] == reference[~inside].tolist()
     assert outlined(page) == [[r, c] for r in (0, 2, 4) for c in (0, 2, 4)]  # the taps only
+    edges = "cells => cells.map(cell => cell.style.getPropertyValue('--edges').split('var').length - 1)"
+    taps = page.locator(".cx-image .cx-tap")
+    assert taps.evaluate_all(edges) == [4] * 9  # each tap is outlined by itself
+    press(page, "Dilation: less")
+    assert taps.evaluate_all(edges) == [2, 1, 2, 1, 0, 1, 2, 1, 2]  # one outline around the block
 
 
 def test_image_and_kernel_that_are_not_square(opened):
@@ -329,6 +338,15 @@ def test_fractions_are_written_exactly(opened):
     page = opened(ConvolutionExplorer(image="worked example", kernel="blur"))
     assert formula(page).endswith("= (1 + 0 + 2 + 0 + 1 + 3 + 2 + 1 + 0)/9 = 10/9 ≈ 1.11")
     assert cell(page, "kernel", 0, 0).input_value() == "1/9"
+    for kernel, text in (
+        ([[1 / 3]], "= 1·1/3 = 1/3 ≈ 0.333"),
+        ([[-0.5]], "= 1·(−0.5) = −0.5"),
+        ([[0.12345, 4]], "≈ 1·0.123 + 0·4 ≈ 0.123 + 0 ≈ 0.123"),  # a number that is shown rounded
+        ([[4, 0.12345]], "≈ 1·4 + 0·0.123 ≈ 4 + 0 ≈ 4"),
+        ([[1 / 3, 0.12345]], "≈ 1·1/3 + 0·0.123 ≈ 0.333 + 0 ≈ 0.333"),
+    ):
+        other = opened(ConvolutionExplorer(image="worked example", kernel=kernel))
+        assert formula(other) == f"output[0, 0] {text}"
 
 
 def test_mouse_points_at_output_cells(opened):
@@ -433,6 +451,9 @@ def test_bad_cells_keep_the_old_number_and_say_so(opened, text):
     cell(page, "image", 0, 2).click()
     page.keyboard.press("Backspace")
     page.keyboard.type(text)
+    # What cannot become a number is refused at once; what is only begun, when the cell is left.
+    begun = text in ("", "-", "1/", "1/0")
+    assert status(page).startswith("output" if begun else "image[0, 2] takes"), status(page)
     page.keyboard.press("Enter")
     sentence = status(page)
     kept = cell(page, "image", 0, 2).input_value()
@@ -601,7 +622,7 @@ def test_fits_a_small_phone(opened, theme):
         # What is wider than the page scrolls in its own frame, which follows the window.
         cell(page, "output", 3, 15).evaluate("node => node.focus()")
         corner = page.locator(".cx-image .cx-tap").last.bounding_box()
-        assert 0 <= corner["x"] and corner["x"] + corner["width"] <= width
+        assert corner["x"] >= 0 and corner["x"] + corner["width"] <= width
         press(page, "Padding: less", 4)
     sizes = page.evaluate(
         """() => [...document.querySelectorAll(".cx-conv *")].filter((node) => node.checkVisibility() &&

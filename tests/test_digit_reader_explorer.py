@@ -287,6 +287,10 @@ def status_of(page) -> str:
     return page.locator(".dr-status").inner_text()
 
 
+def lens_of(page) -> str:
+    return page.locator(".dr-lens p").inner_text().replace("\u00a0", " ")
+
+
 def field(page, selector: str) -> np.ndarray:
     """Return the grey values of a 28 × 28 canvas."""
     values = page.locator(selector).evaluate(
@@ -356,6 +360,15 @@ def test_every_test_digit_is_read_as_pytorch_reads_it(page, trained, picked):
         ]
 
 
+def test_a_picked_digit_goes_in_as_it_is(browser, trained, picked):
+    """Also one that MNIST would have centred: what is read is the picture that was picked."""
+    image = picked[0][1:2].roll((5, -6), (2, 3))
+    page = open_page(browser, DigitReader(trained, image, picked[1][1:2], mean=MEAN, std=STD))
+    assert (field(page, INPUT) == image[0, 0].numpy()).all()
+    assert_reads(page, trained, image)
+    page.close()
+
+
 def test_digits_are_picked_by_keyboard(page, picked):
     radios = page.get_by_role("radio")
     radios.nth(0).focus()
@@ -369,7 +382,7 @@ def test_digits_are_picked_by_keyboard(page, picked):
     )
     assert [radios.nth(i).get_attribute("tabindex") for i in (0, 11)] == ["-1", "0"]
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "dr-pad"
+    assert page.evaluate("document.activeElement.parentNode.textContent") == "centre and scale as MNIST does"
 
 
 def test_drawing_with_the_mouse(page, trained):
@@ -382,6 +395,20 @@ def test_drawing_with_the_mouse(page, trained):
         read.append(assert_reads(page, trained))
         assert "test digit" not in status_of(page)
     assert sum(a == b for a, b in zip(read, (7, 0, 1), strict=True)) >= 2
+
+
+def test_the_first_stroke_replaces_the_digit_of_the_start(page, trained):
+    assert field(page, PAD).any() and "test digit" in status_of(page)
+    line = [(5.5, 4.5), (20.5, 4.5)]
+    for start in ("loaded", "reset"):
+        draw_with_mouse(page, [line])
+        assert not field(page, PAD)[9:].any(), start
+        assert "test digit" not in status_of(page)
+        button(page, "Reset").click()
+    # A digit that was picked is changed instead.
+    page.get_by_role("radio").nth(0).click()
+    draw_with_mouse(page, [line])
+    assert field(page, PAD)[9:].any() and "before you changed it" in status_of(page)
 
 
 def test_a_stroke_is_where_the_pointer_went(page):
@@ -470,7 +497,7 @@ def test_drawing_by_touch_does_not_scroll(browser, reader, trained):
     touch("touchStart", box["x"] + 9, box["y"] + 9)
     touch("touchEnd")
     page.wait_for_timeout(400)
-    assert "conv 2 + ReLU, map 7 of 16" in page.locator(".dr-lens").inner_text()
+    assert "conv 2 + ReLU, map 7 of 16" in lens_of(page)
     assert page.evaluate("getComputedStyle(document.querySelector('.cx')).touchAction") == "auto"
     assert page.problems == []
     page.close()
@@ -481,7 +508,7 @@ def test_an_empty_pad_has_no_reading(page):
     assert status_of(page).startswith("Draw a digit")
     assert set(page.locator(".dr-number").all_inner_texts()) == {"–"}
     assert page.locator(".dr-best").count() == 0
-    assert "Nothing is drawn yet" in page.locator(".dr-lens").inner_text()
+    assert "Nothing is drawn yet" in lens_of(page)
     assert page.get_by_role("radio", checked=True).count() == 0
 
 
@@ -496,6 +523,9 @@ def test_the_eraser_and_a_changed_test_digit(page, trained, picked):
     ink = int(field(page, PAD).sum())
     draw_with_mouse(page, [[(4, 25), (24, 25)]])
     assert 0 < field(page, PAD).sum() < ink
+    page.locator(".dr-pad").focus()
+    page.keyboard.press("ArrowUp")
+    assert "Eraser up at row 14" in page.locator(".dr-left").inner_text()
     draw_with_mouse(page, [[(0, y), (28, y)] for y in range(0, 29, 2)])
     assert status_of(page).startswith("Draw a digit")
 
@@ -514,7 +544,7 @@ def test_reset_goes_back_to_the_start(page, picked):
     assert page.get_by_label("centre and scale").is_checked()
     assert not page.get_by_label("show maps before ReLU").is_checked()
     assert button(page, "Eraser").get_attribute("aria-pressed") == "false"
-    assert "conv 1 + ReLU, map 1 of 6" in page.locator(".dr-lens").inner_text()
+    assert "conv 1 + ReLU, map 1 of 6" in lens_of(page)
 
 
 # ---------------------------------------------------------------- the maps
@@ -525,7 +555,7 @@ def number(text: str) -> float:
 
 
 def least_and_greatest(page) -> list[float]:
-    text = page.locator(".dr-lens p").inner_text()
+    text = lens_of(page)
     found = re.search(r"least (−?[\d.]+)(?: \(digit \d\))?, greatest (−?[\d.]+)(?: \(digit \d\))?\.", text)
     assert found, text
     return [number(found[1]), number(found[2])]
@@ -563,14 +593,14 @@ def test_every_map_states_its_name_shape_and_range(page, trained, picked):
             assert cells.count() == len(maps)
             for i in {0, len(maps) - 1}:
                 cells.nth(i).hover()
-                text = page.locator(".dr-lens p").inner_text()
+                text = lens_of(page)
                 suffix = " + ReLU" if first != after and not before else ""
                 place = f", map {i + 1} of {len(maps)}" if len(maps) > 1 else ""
                 what = " × ".join(size.split("×")[1:]) or size
                 assert text.startswith(f"{name}{suffix}{place}: {what} values, least"), text
                 expected = [float(maps[i].min()), float(maps[i].max())]
                 assert np.abs(np.array(least_and_greatest(page)) - expected).max() <= 0.0051
-    assert f"(digit {int(values[-1].argmax())})" in page.locator(".dr-lens p").inner_text()
+    assert f"(digit {int(values[-1].argmax())})" in lens_of(page)
 
 
 def test_the_colours_of_the_maps_are_the_values(page, trained, picked):
@@ -594,15 +624,14 @@ def test_moving_through_the_maps_by_keyboard(page):
     cells = page.locator(".dr-map[tabindex='0']")
     assert cells.count() == 1
     cells.focus()
-    lens = page.locator(".dr-lens p")
     for key, start in (
         ("ArrowRight", "conv 1 + ReLU, map 2 of 6"), ("ArrowDown", "pool 1, map 2 of 6"),
         ("ArrowDown", "conv 2 + ReLU, map 2 of 16"), ("ArrowLeft", "conv 2 + ReLU, map 1 of 16"),
         ("ArrowLeft", "conv 2 + ReLU, map 1 of 16"), ("ArrowUp", "pool 1, map 1 of 6"),
     ):  # fmt: skip
         page.keyboard.press(key)
-        assert lens.inner_text().startswith(start)
-        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == lens.inner_text()
+        assert lens_of(page).startswith(start)
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == lens_of(page)
     assert cells.count() == 1
     assert page.locator(".dr-lens canvas").first.evaluate("c => c.width") == 12
 
@@ -617,7 +646,7 @@ def test_the_kernels_are_shown_with_a_convolution(page, trained):
             red, _, blue, _ = np.array(data).reshape(-1, 4).T
             weights = layer.weight[2, i].detach().flatten().numpy()
             assert (red > blue)[weights > 0.02].all() and (red < blue)[weights < -0.02].all()
-        bias = re.search(r"bias of (−?[\d.]+)\.", page.locator(".dr-lens p").inner_text())
+        bias = re.search(r"bias of (−?[\d.]+)\.", lens_of(page))
         assert number(bias[1]) == pytest.approx(layer.bias[2].item(), abs=0.0051)
     page.locator(".dr-pool .dr-map").first.hover()
     assert page.locator(".dr-kernels canvas").count() == 0
@@ -652,6 +681,12 @@ def test_nothing_overflows(browser, reader, width):
           && node.getBoundingClientRect().right > root.right + 0.5).map((node) => node.className); }"""
     )
     assert inside == []
+    page.evaluate("document.querySelectorAll('.dr-bars li').forEach((row, i) => { row.className = 'dr-best'; })")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('.dr-number')].filter((node) => { node.textContent = '>0.999';
+          return node.scrollWidth > node.clientWidth; }).length"""
+    )
+    assert cut == 0
     assert page.locator(PAD).bounding_box()["width"] >= 224
     small = page.evaluate(
         """() => [...document.querySelectorAll('.cx *')].filter((node) => node.childElementCount === 0

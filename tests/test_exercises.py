@@ -49,13 +49,13 @@ def test_each_task_is_tested(chapter):
 
 @pytest.mark.parametrize(("chapter", "name", "i"), RIGHT)
 def test_right_answers_pass(chapter, name, i, capsys):
-    assert tasks_of(chapter)[name](answers(chapter).RIGHT[name][i]) is True
+    assert tasks_of(chapter)[name](answers(chapter).RIGHT[name][i])
     assert capsys.readouterr().out.startswith("✓ ")
 
 
 @pytest.mark.parametrize(("chapter", "name", "words"), WRONG)
 def test_wrong_answers_are_rejected_with_a_reason(chapter, name, words, capsys):
-    assert tasks_of(chapter)[name](answers(chapter).WRONG[name][words]) is False
+    assert not tasks_of(chapter)[name](answers(chapter).WRONG[name][words])
     out = capsys.readouterr().out
     assert out.startswith("✗ ") and words in out, out
     assert len(out.splitlines()) <= 12  # no wall of text
@@ -67,7 +67,7 @@ HINTS = [(c, n, h) for c, n in ALL if isinstance(tasks_of(c)[n], Task) for h in 
 @pytest.mark.parametrize(("chapter", "name", "hint"), HINTS)
 def test_each_usual_mistake_gets_its_hint(chapter, name, hint, capsys):
     task = tasks_of(chapter)[name]
-    assert task(task.mistakes[hint]) is False
+    assert not task(task.mistakes[hint])
     assert hint in capsys.readouterr().out
 
 
@@ -100,13 +100,13 @@ def test_nothing_wrong_slips_through(chapter, name, capsys):
 
     constant = task.reference(*cases[0])
     for answer in (lambda *c: None, lambda *c: constant, lambda *c: c[0], wrong_at_the_end, raises, None, 3):
-        assert task(answer) is False
+        assert not task(answer)
         assert capsys.readouterr().out.startswith("✗ ")
 
     def unwritten(*case):
         raise NotImplementedError("write me")
 
-    assert task(unwritten) is False
+    assert not task(unwritten)
     assert capsys.readouterr().out == f"○ {name}: not yet — write me\n"
 
 

@@ -75,7 +75,7 @@ def test_page_is_whole(browser, address, page, scheme):
     tab = visit(browser, bases(address)[scheme], page)
     assert tab.foreign == []
     assert tab.problems == []
-    assert tab.locator("h1").count() == 1
+    assert tab.locator("article h1").count() == 1
     # maths: everything that Sphinx marked is rendered, and nothing is left raw
     marked = tab.locator(".math").count()
     assert tab.locator(".katex").count() >= marked and tab.locator(".katex-error").count() == 0

@@ -116,7 +116,7 @@ def test_the_small_book_is_right_and_rendered(small):
     data, arguments = small
     assert topics.problems(data, **arguments) == []
     text = topics.render(data, arguments["book"])
-    assert "- Shift → [Pooling: Shift by `one` pixel](../foundations/pooling.ipynb#shift-by-one-pixel)" in text
+    assert "- Shift → [Pooling › Shift by `one` pixel](../foundations/pooling.ipynb#shift-by-one-pixel)" in text
     assert "Of 2 topics, **1 are written** and 1 are planned" in text
     assert "- Colour → *planned, Images*" in text
 

@@ -65,9 +65,10 @@ def student_notebook(solution: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def generate(chapter: str | None = None) -> list[str]:
     """Write the student notebooks whose text changed, outputs kept where the source is the same."""
     changed = []
-    wanted = set(notebooks.select(chapter))
+    # By name, for the first time a student notebook is made there is no file to select.
+    wanted = {path.stem for path in notebooks.select(chapter)}
     for solution, target in zip(notebooks.solutions(), notebooks.exercises(), strict=True):
-        if target not in wanted or not solution.exists():
+        if target.stem not in wanted or not solution.exists():
             continue
         fresh = student_notebook(notebooks.read(solution))
         if target.exists():

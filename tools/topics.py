@@ -176,8 +176,8 @@ def render(data: dict, book: Path = notebooks.BOOK) -> str:
         "",
         "# Topic index",
         "",
-        "What do you want to know? Find it below and follow the link to the section that explains it; the search at",
-        f"the top of the page finds single words. Of {len(everything)} topics, **{written} are written**"
+        "What do you want to know? Find it below and follow the link to the section that explains it; the search",
+        f"finds single words. Of {len(everything)} topics, **{written} are written**"
         + (f" and {rest} are planned:" if rest else "."),
         *(["those name the page that will treat them, in italics, until it is there."] if rest else []),
     ]
@@ -193,13 +193,13 @@ def render(data: dict, book: Path = notebooks.BOOK) -> str:
 
 
 def _link(section: str, book: Path) -> str:
-    """Return the Markdown link to one ``page#heading``, shown as page title and heading."""
+    """Return the Markdown link to one ``page#heading``, shown as page title › heading."""
     page, _, heading = section.partition("#")
     path = find_page(page, book)
     title = headings(path)[0]
     target = f"{page}{path.suffix}#{slug(heading)}"
     target = target.removeprefix(f"{HOME}/") if page.startswith(f"{HOME}/") else f"../{target}"
-    text = title if heading == title else f"{title}: {heading}"
+    text = title if heading == title else f"{title} › {heading}"
     # A link inside the text of a link would end it.
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return f"[{text}]({target})"

@@ -23,6 +23,19 @@ import torch
 Case = tuple[Any, ...]
 
 
+class Verdict:
+    """Whether an answer passed: true or false in an ``if``, and silent as the last line of a cell."""
+
+    def __init__(self, passed: bool) -> None:
+        self.passed = passed
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def _ipython_display_(self) -> None:
+        """Show nothing: the check has printed its sentence."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A function that the student writes.
@@ -47,7 +60,7 @@ class Task:
     mistakes: dict[str, Callable[..., Any]] = field(default_factory=dict)
     tolerance: float = 1e-5
 
-    def __call__(self, answer: Callable[..., Any]) -> bool:
+    def __call__(self, answer: Callable[..., Any]) -> Verdict:
         """Check ``answer``, print what came out, and return whether it passed."""
         if not callable(answer):
             return _fail(self.name, f"{self.name} is {_brief(answer)}, but it must be a function.")
@@ -84,7 +97,7 @@ class Task:
                     f"Hint: {hint}" if hint else "",
                 )
         print(f"✓ {self.name}: {len(cases)} cases agree with the reference.")
-        return True
+        return Verdict(True)
 
     def _hint(self, answer: Callable[..., Any], cases: Sequence[Case]) -> str:
         """Return the hint of the first mistake that explains the answer on every case that it can be tried on."""
@@ -122,7 +135,7 @@ class Answer:
     mistakes: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-5
 
-    def __call__(self, answer: Any) -> bool:
+    def __call__(self, answer: Any) -> Verdict:
         """Check ``answer`` (``...`` means not yet), print what came out, and return whether it passed."""
         if answer is ...:
             return _not_yet(self.name, "replace the ... by your prediction.")
@@ -130,20 +143,22 @@ class Answer:
         problem = _difference(answer, expected, self.tolerance)
         if problem is None:
             print(f"✓ {self.name}: right.")
-            return True
+            return Verdict(True)
         hint = next((h for h, wrong in self.mistakes.items() if _difference(answer, wrong, self.tolerance) is None), "")
-        # The expected value is not shown: it is the answer.
-        return _fail(self.name, f"{_brief(answer)} is not right.", f"Hint: {hint}" if hint else "")
+        # The expected value is not shown: it is the answer. Which entry is wrong, or that the type is, may be said.
+        known = f"the result is {_brief(answer)}." == problem or isinstance(expected, torch.Tensor)
+        verdict = f"{_brief(answer)} is not right" + ("." if known else f": {problem}")
+        return _fail(self.name, verdict, f"Hint: {hint}" if hint else "")
 
 
-def _not_yet(name: str, what: str) -> bool:
+def _not_yet(name: str, what: str) -> Verdict:
     print(f"○ {name}: not yet — {what}")
-    return False
+    return Verdict(False)
 
 
-def _fail(name: str, *lines: str) -> bool:
+def _fail(name: str, *lines: str) -> Verdict:
     print("\n  ".join([f"✗ {name}", *(line for line in lines if line)]))
-    return False
+    return Verdict(False)
 
 
 def _difference(got: Any, expected: Any, tolerance: float) -> str | None:

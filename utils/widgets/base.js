@@ -39,22 +39,26 @@ function format(value, digits = 2) {
 }
 
 /**
- * Colour of a signed value, and the ink that is legible on it: blue below zero, orange above,
- * near white at zero. Told apart by colour-blind readers, and the same in both colour modes.
+ * Colour of a signed value: blue below zero, orange above, near white at zero. Told apart by
+ * colour-blind readers, and the same in both colour modes.
  */
 function signedColour(value, largest) {
   const t = largest > 0 ? Math.max(-1, Math.min(1, value / largest)) : 0;
-  const [r, g, b] = t < 0 ? [33, 102, 172] : [200, 90, 10];
   const a = Math.abs(t) ** 0.8;
   const mix = (c) => Math.round(247 + (c - 247) * a);
-  return { fill: `rgb(${mix(r)},${mix(g)},${mix(b)})`, ink: a > 0.55 ? "#fff" : "#1a1a1a" };
+  return `rgb(${(t < 0 ? [33, 102, 172] : [200, 90, 10]).map(mix).join()})`;
 }
 
-/** Grey of a value between `low` (black) and `high` (white), and the ink that is legible on it. */
+/** Grey of a value between `low` (black) and `high` (white). */
 function greyColour(value, low, high) {
-  const t = high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 0.5;
-  const v = Math.round(255 * t);
-  return { fill: `rgb(${v},${v},${v})`, ink: v > 120 ? "#1a1a1a" : "#fff" };
+  const v = Math.round(255 * (high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 0.5));
+  return `rgb(${v},${v},${v})`;
+}
+
+/** The ink, black or white, that is legible on "rgb(r,g,b)": a contrast of 4.5 at least. */
+function inkOn(colour) {
+  const [r, g, b] = colour.match(/\d+/g).map((c) => (c / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
 
 /** A labelled <select>. `options` is a list of [value, text]. */

@@ -5,6 +5,7 @@ const MODES = ["zeros", "reflect", "replicate", "circular"];
 const RANGES = { padding: [0, 4], stride: [1, 4], dilation: [1, 3] };
 const LIMIT = 999; // of a cell, either sign
 const OWN = "your own";
+const QUIET = "data-lm-suppress-shortcuts"; // on what has the focus: JupyterLab keeps its keys to itself
 
 /** Which row (or column) of a side of `n` cells fills place `i` of the padding; -1 stands for a zero. */
 function sourceIndex(i, n, mode) {
@@ -96,12 +97,6 @@ function parse(text) {
   return Math.abs(value) <= LIMIT ? value : null;
 }
 
-/** The ink, black or white, that is legible on "rgb(r,g,b)": a contrast of 4.5 at least. */
-function inkOn(colour) {
-  const [r, g, b] = colour.match(/\d+/g).map((c) => (c / 255) ** 2.2);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-}
-
 // A sheet: a title and a table of cells, of which one can be reached by Tab
 function makeSheet(name) {
   const id = uniqueId(`cx-${name}`), title = el("p", { class: "cx-title", id });
@@ -125,14 +120,19 @@ function rove(sheet, node) {
   Object.assign(sheet, { tab: node, at: place(node) });
 }
 
-function paint(cell, { fill: back }) {
-  cell.style.background = back;
-  cell.style.color = inkOn(back);
+// Writing to the page only what differs keeps an update within a frame.
+function write(node, name, value) {
+  if (node[name] !== value) node[name] = value;
+}
+
+function paint(cell, back) {
+  if (cell.back !== back) Object.assign(cell.style, { background: back, color: inkOn(back) });
+  cell.back = back;
 }
 
 const makeCell = (attributes, content) => el("div", { class: "cx-cell", role: "gridcell", ...attributes }, content);
 const makeInput = ({ name }, r, c) => makeCell({}, el("input", { "data-r": r, "data-c": c, "aria-label": `${name}[${r}, ${c}]`,
-  type: "text", autocomplete: "off", spellcheck: "false", maxlength: 12, tabindex: -1 }));
+  [QUIET]: true, type: "text", autocomplete: "off", spellcheck: "false", maxlength: 12, tabindex: -1 }));
 const place = (node) => [Number(node.dataset.r), Number(node.dataset.c)];
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 const within = (sheet, rows, cols) => [Math.min(sheet.at[0], rows - 1), Math.min(sheet.at[1], cols - 1)];
@@ -163,12 +163,12 @@ function render({ model, el: host }) {
   const status = el("p", { class: "cx-status", role: "status" });
   const sum = el("div", { class: "cx-sum", role: "group", "aria-label": "The sum behind the selected output cell" });
   const size = el("div", { class: "cx-size" });
-  const root = el("div", { class: "cx cx-conv", "data-lm-suppress-shortcuts": "true" }, // JupyterLab leaves our keys alone
+  const root = el("div", { class: "cx cx-conv" },
     el("div", { class: "cx-controls" }, ...STATE.map((name) => controls[name].root),
       el("div", { class: "cx-buttons" }, playButton, el("button", { type: "button", onclick: reset }, "Reset"))),
     status, el("div", { class: "cx-sheets" }, image.root, kernel.root, output.root), sum, size,
     el("p", { class: "cx-hint" }, "Point at an output cell, tap it, or use the arrow keys. " +
-      "Click a number of the image or the kernel to change it; 1/9 works too."));
+      "Image and kernel can be edited; 1/9 works too."));
 
   function say(text, isError = false) {
     status.textContent = text;
@@ -185,7 +185,7 @@ function render({ model, el: host }) {
     values.forEach((row, r) => row.forEach((value, c) => {
       const cell = sheet.cells[r + p][c + p], input = cell.firstChild;
       paint(cell, colour(value));
-      if (input !== editing) input.value = full(value);
+      if (input !== editing) write(input, "value", full(value));
     }));
     const [r, c] = within(sheet, values.length, values[0].length);
     rove(sheet, sheet.cells[r + p][c + p].firstChild);
@@ -208,18 +208,18 @@ function render({ model, el: host }) {
     const low = Math.min(0, ...x.flat()), high = Math.max(...x.flat());
     drawInputs(image, x, p, (value) => greyColour(value, low, high));
     image.cells.forEach((row, i) => row.forEach((cell, j) => {
-      if (cell.matches(".cx-pad")) cell.textContent = padded ? full(padded[i][j]) : "?";
+      if (cell.matches(".cx-pad")) write(cell, "textContent", padded ? full(padded[i][j]) : "?");
     }));
     const largest = (rows) => Math.max(0, ...rows.flat().map(Math.abs)), heaviest = largest(k), strongest = largest(result);
     fill(kernel, kh, kw, 0, (u, v) => makeInput(kernel, u, v));
     drawInputs(kernel, k, 0, (value) => signedColour(value, heaviest));
     const oh = result.length, ow = oh && result[0].length;
-    fill(output, oh, ow, 0, (r, c) => makeCell({ "data-r": r, "data-c": c, tabindex: -1 }));
+    fill(output, oh, ow, 0, (r, c) => makeCell({ "data-r": r, "data-c": c, [QUIET]: true, tabindex: -1 }));
     result.forEach((row, r) => row.forEach((value, c) => {
       const cell = output.cells[r][c];
       paint(cell, signedColour(value, strongest));
-      cell.textContent = brief(value);
-      cell.setAttribute("aria-label", `output[${r}, ${c}] ${exact(value) ? "=" : "≈"} ${decimal(value)}`);
+      write(cell, "textContent", brief(value));
+      write(cell, "ariaLabel", `output[${r}, ${c}] ${exact(value) ? "=" : "≈"} ${decimal(value)}`);
     }));
 
     image.title.textContent = `Image, ${h} × ${w}${p ? `, padded to ${h + 2 * p} × ${w + 2 * p}` : ""}`;
@@ -278,15 +278,17 @@ function render({ model, el: host }) {
     const b = denominator(now.k.flat()); // weights of 1/9: the products are written over one fraction line
     const products = taps.map(({ x, k }) => x * (b ? Math.round(k * b) : k));
     const factors = taps.map(({ x, k }) => `${inBrackets(full(x))}·${inBrackets(full(k))}`);
+    const first = taps.every(({ x, k }) => [x, k].every((z) => exact(z) || denominator([z]))) ? "=" : "≈";
     const rows = now.k.map(() => el("div", { class: "cx-products" }));
     taps.forEach(({ u, v }, t) => {
       const longest = Math.max(...factors.filter((_, n) => taps[n].v === v).map((text) => text.length));
-      rows[u].append(el("span", {}, t ? "+ " : "= "), el("span", { class: products[t] ? "" : "cx-zero", "data-tap": t,
+      rows[u].append(el("span", {}, t ? "+ " : `${first} `), el("span", { class: products[t] ? "" : "cx-zero", "data-tap": t,
         style: `min-width:${longest * 0.53}em` }, factors[t]), " ");
     });
     const added = products.map((z, t) => (t ? `${z < 0 ? "−" : "+"}\u00a0${decimal(Math.abs(z))}` : decimal(z))).join(" ");
-    const lines = b ? [`(${added})/${b}`, `${decimal(products.reduce((a, z) => a + z, 0))}/${b}`] : [added];
-    const equal = products.every(exact) && taps.every(({ x, k }) => exact(x) && (b || exact(k))) ? "=" : "≈";
+    const lines = taps.length > 1 ? [b ? `(${added})/${b}` : added] : [];
+    if (b) lines.push(`${decimal(products.reduce((a, z) => a + z, 0))}/${b}`);
+    const equal = first === "=" && products.every(exact) ? "=" : "≈";
     sum.replaceChildren(el("div", {}, name), el("div", {}, ...rows, ...lines.map((line) => el("div", {}, `${equal} ${line} `)),
       el("div", { class: "cx-total" }, `${exact(value) ? equal : "≈"} ${decimal(value)}`)));
   }
@@ -299,10 +301,15 @@ function render({ model, el: host }) {
   }
   const pairOf = (weight) => pair(place(weight)[0] * now.k[0].length + place(weight)[1]);
 
+  let room = 0, gap = 0; // pixels, measured only when the width changes: asking in every update would cost most of it
+  function measure() {
+    const style = getComputedStyle(root);
+    room = root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 2;
+    gap = parseFloat(getComputedStyle(image.root.parentNode).columnGap);
+  }
+
   /** Size the cells: the sheets side by side while their numbers fit, else one below the other. */
   function layout() {
-    const style = getComputedStyle(root), gap = parseFloat(getComputedStyle(image.root.parentNode).columnGap);
-    const room = root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 2;
     const sheets = [[image, now.x, full], [kernel, now.k, full], [output, now.result, brief]].map(([sheet, values, text]) => {
       const chars = Math.max(1, ...values.flat().map((value) => text(value).length));
       return { sheet, chars, cols: sheet.cells[0]?.length ?? 3, least: Math.max(22, Math.ceil(chars * 7.2 + 5)) }; // at 12 px
@@ -311,6 +318,7 @@ function render({ model, el: host }) {
     const groups = [sheets, sheets.slice(1)].filter((list) => list.every(({ least }) => fit(list) >= Math.max(26, least)));
     for (const one of sheets) {
       const side = clamp(fit(groups.find((list) => list.includes(one)) ?? [one]), one.least, Math.max(44, one.least));
+      one.sheet.scrolls = side * one.cols > room;
       const font = clamp((side - 5) / (one.chars * 0.6), 12, Math.max(12, Math.min(16, side * 0.45)));
       for (const [name, px] of [["--side", side], ["--ring", side < 32 ? 2 : 3], ["font-size", font]])
         one.sheet.body.style.setProperty(name, `${px}px`);
@@ -318,7 +326,8 @@ function render({ model, el: host }) {
   }
 
   /** Scroll a sheet that is wider than its frame until the cells from `first` to `last` are inside. */
-  function reveal({ scroll }, first, last) {
+  function reveal({ scroll, scrolls }, first, last) {
+    if (!scrolls) return;
     const frame = scroll.getBoundingClientRect();
     const before = first.getBoundingClientRect().left - frame.left, after = last.getBoundingClientRect().right - frame.right;
     if (before < 0 || after > 0) scroll.scrollLeft += before < 0 ? before - 8 : after + 8;
@@ -340,7 +349,7 @@ function render({ model, el: host }) {
         `${typed ? `, not “${typed}”` : " and cannot be empty"}; it stays ${full(valueAt(input))}.`, true);
     };
     const settle = (input) => {
-      if (editing !== input) return;
+      if (editing !== input || !sheet.cells.flat().includes(input.parentNode)) return; // or the image was replaced
       if (parse(input.value) === null) refuse(input);
       editing = null;
       input.removeAttribute("aria-invalid");
@@ -353,7 +362,11 @@ function render({ model, el: host }) {
       if (sheet === kernel) pairOf(input);
     });
     listen(sheet, "focusout", (input) => { settle(input); pair(-1); });
-    listen(sheet, "click", (input) => { if (input !== editing) input.select(); });
+    listen(sheet, "click", (input) => {
+      const selectAll = () => { if (input !== editing) input.select(); };
+      selectAll();
+      setTimeout(selectAll); // a click on selected text drops the selection afterwards
+    });
     listen(sheet, "input", (input) => {
       editing = input;
       input.removeAttribute("aria-invalid");
@@ -427,14 +440,16 @@ function render({ model, el: host }) {
     set(structuredClone(model.get("_start")));
   }
 
+  for (const node of root.querySelectorAll("button, select")) node.setAttribute(QUIET, "");
   host.append(root);
+  measure();
   pause();
   draw();
   for (const name of STATE) model.on(`change:${name}`, schedule);
-  let width = 0;
-  const observer = new ResizeObserver(() => { // in the next frame: a layout inside the callback would be observed again
-    if (width !== root.clientWidth) requestAnimationFrame(layout);
-    width = root.clientWidth;
+  const observer = new ResizeObserver(() => { // in the next frame: what the callback resizes would be observed again
+    const before = room;
+    measure();
+    if (room !== before) requestAnimationFrame(layout);
   });
   observer.observe(root);
   return () => {

@@ -135,8 +135,8 @@ export function stroke(pixels, x0, y0, x1, y1, erase = false) {
 }
 
 const packed = (text) => text.match(/\d+/g).reduce((sum, part, i) => (sum | (part << (8 * i))) >>> 0, 0xff000000);
-const SIGNED = Uint32Array.from({ length: 511 }, (_, i) => packed(signedColour(i - 255, 255).fill));
-const GREY = Uint32Array.from({ length: 256 }, (_, i) => packed(greyColour(i, 0, 255).fill));
+const SIGNED = Uint32Array.from({ length: 511 }, (_, i) => packed(signedColour(i - 255, 255)));
+const GREY = Uint32Array.from({ length: 256 }, (_, i) => packed(greyColour(i, 0, 255)));
 
 /** A pixel for each value: signed colours up to ±largest, or, without `largest`, grey from 0 to 255. */
 function paint(canvas, values, columns, start, count, largest) {
@@ -201,10 +201,12 @@ function render({ model, el: place }) {
   const columns = columnsOf(layers, forward(layers, weights, new Float32Array(CELLS)).activations);
   const pixels = new Uint8ClampedArray(CELLS), cursor = { x: 14, y: 14, down: false };
   let origin = null, changed = false; // the test digit on the pad, and whether it was drawn on
+  let sample = false; // whether it is only there to begin with: then the first stroke replaces it
   let erasing = false, pointer = null, frame = 0, narrow = false, chosen = [0, 0], pass = null;
 
   const div = (name, ...children) => el("div", { class: name }, ...children);
   const small = (...children) => el("p", { class: "dr-small" }, ...children);
+  const heading = (text, id) => el("p", { class: "cx-title", id }, text);
   const picture = () => el("canvas", { "aria-hidden": "true" });
   const button = (text, onclick) => el("button", { type: "button", onclick }, text);
   const tick = (box, text) => el("label", { class: "dr-tick" }, box, text);
@@ -245,14 +247,14 @@ function render({ model, el: place }) {
   const rest = columns.find((column) => column.rest)?.rest.slice(3);
   const title = uniqueId("digits");
   const root = el("div", { class: "cx dr", role: "group", "aria-label": "LeNet reads your digit", "data-lm-suppress-shortcuts": "true" },
-    el("p", { class: "cx-title", id: title }, "Pick a test digit, change it, or clear the pad and draw your own"),
-    el("div", { class: "dr-digits", role: "radiogroup", "aria-labelledby": title }, ...digits),
     div("dr-top",
-      div("dr-left", pad, div("dr-buttons", eraser, button("Clear", () => pick()), button("Reset", reset)), padNote),
-      div("dr-right", status,
+      div("dr-left", heading("Draw a digit"), pad, div("dr-buttons", eraser, button("Clear", () => pick()), button("Reset", reset)), padNote),
+      div("dr-right", heading("Or pick a test digit and change it", title),
+        el("div", { class: "dr-digits", role: "radiogroup", "aria-labelledby": title }, ...digits),
+        status,
         el("ol", { class: "dr-bars", "aria-label": "probability of each digit" }, ...bars.map(({ row }) => row)),
         tick(centre, "centre and scale as MNIST does"), small(MNIST))),
-    div("dr-line", el("p", { class: "cx-title" }, `Layer by layer: ${thousands(weights.length)} parameters in half precision`),
+    div("dr-line", heading(`Layer by layer: ${thousands(weights.length)} parameters in half precision`),
       rest ? tick(before, `show maps before ${rest}`) : null),
     div("", el("div", { class: "dr-network", role: "grid", "aria-label": "the network, layer by layer" }, ...columns.map((column) => column.root)),
       small(el("span", { class: "dr-key" }), KEY),
@@ -271,8 +273,10 @@ function render({ model, el: place }) {
 
   // Drawing, by pointer and by keyboard.
   function ink(x0, y0, x1, y1) {
-    stroke(pixels, x0, y0, x1, y1, erasing);
+    if (sample && !erasing) { pixels.fill(0); origin = null; }
+    sample = false;
     changed = true;
+    stroke(pixels, x0, y0, x1, y1, erasing);
     if (!pixels.some(Boolean)) origin = null;
   }
   function spot(event) {
@@ -331,13 +335,14 @@ function render({ model, el: place }) {
     showPen(false);
     chosen = [1, 0];
     pick(0);
+    sample = true;
   }
   /** Put test digit `i` on the pad, or nothing. */
   function pick(i = null) {
     if (i === null) pixels.fill(0);
     else pixels.set(images.subarray(i * CELLS, (i + 1) * CELLS));
     origin = i;
-    changed = false;
+    changed = sample = false;
     update();
   }
   function step(event) {
@@ -374,7 +379,7 @@ function render({ model, el: place }) {
     if (untouched) text += ` This test digit is a ${label}${label === first ? "." : ": the network is wrong."}`;
     else if (origin !== null) text += ` This was a test digit ${label} before you changed it.`;
     status.setAttribute("aria-busy", String(pointer !== null)); // announced once a stroke, not once a frame
-    status.textContent = empty ? "Draw a digit, or pick one above." : text;
+    status.textContent = empty ? "Draw a digit, or pick a test digit." : text;
     bars.forEach(({ row, bar, number }, i) => {
       row.classList.toggle("dr-best", !empty && i === first);
       bar.style.width = empty ? "0" : `${100 * p[i]}%`;
@@ -408,7 +413,7 @@ function render({ model, el: place }) {
       cell.classList.toggle("dr-here", here);
       cell.setAttribute("aria-label", here ? describe(column, c) : `${one.title}, map ${j + 1}`);
     }));
-    words.textContent = describe(column, c);
+    words.textContent = describe(column, c).replaceAll(" × ", "\u00a0×\u00a0"); // a size stays on one line
     draw(lens, column, c, true);
     // A convolution's kernels, one for each map that it reads, on one scale.
     kernels.replaceChildren(...Array.from({ length: family === "conv" ? layer.in : 0 }, picture));
@@ -426,8 +431,8 @@ function render({ model, el: place }) {
     if (family === "input") return `${range} The network is given (pixel ÷ 255 − ${format(mean, 3)}) ÷ ${format(std, 3)}.`;
     if (family === "pool") return `${range} Each is the ${layer.kind === "maxpool" ? "largest" : "mean"} of 2 × 2 values of ${from}, map ${c + 1}.`;
     if (flat) return `${range} Each is a weighted sum of all ${layer.in} values before it; the layer has ${thousands(parameters(layer))} parameters.`;
-    const size = `${layer.kernel} × ${layer.kernel}`, kernel = layer.in > 1 ? `${layer.in} kernels of ${size}, one on each map of ${from}` : `A ${size} kernel on the ${from}`;
-    return `${range} ${kernel}${layer.bias ? `, plus a bias of ${format(weights[pass.activations[index].offset + parameters(layer) - maps + c])}` : ""}.`;
+    const size = `${layer.kernel} × ${layer.kernel}`, kernel = layer.in > 1 ? `${layer.in} kernels of ${size}, one on each map of ${from}` : `one ${size} kernel on the ${from}`;
+    return `${range} Made with ${kernel}${layer.bias ? `, plus a bias of ${format(weights[pass.activations[index].offset + parameters(layer) - maps + c])}` : ""}.`;
   }
 
   fit();
