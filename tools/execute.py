@@ -50,7 +50,11 @@ def execute(path: Path) -> tuple[str, bool]:
     fresh.metadata.pop("widgets", None)
     fresh.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     client = NotebookClient(
-        fresh, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        fresh,
+        timeout=600,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
     )
     try:
         client.execute()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -290,17 +289,15 @@ def save_weights(model: nn.Module, path: str | Path, *, half: bool = False) -> P
     """
     path = Path(path)
     state = {
-        name: value.half() if half and value.is_floating_point() else value.clone()
-        for name, value in model.cpu().state_dict().items()
+        name: (value.half() if half and value.is_floating_point() else value).cpu().clone()
+        for name, value in model.state_dict().items()
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         torch.save(state, temporary)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 

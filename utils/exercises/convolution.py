@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils.exercises.core import Answer, Case, Task, Verdict, _fail, _not_yet
+from utils.exercises.core import Answer, Case, Task, Verdict, fail, not_yet
 
 Tensor = torch.Tensor
 
@@ -284,18 +284,18 @@ class Kernel(Answer):
     def __call__(self, answer: Any) -> Verdict:
         """Check ``answer`` (``...`` means not yet), print what came out, and return whether it passed."""
         if answer is ...:
-            return _not_yet(self.name, "replace the ... by three rows of three numbers.")
+            return not_yet(self.name, "replace the ... by three rows of three numbers.")
         try:
             kernel = torch.as_tensor(answer).to(torch.float32)
         except (TypeError, ValueError, RuntimeError):
-            return _fail(self.name, f"{answer!r} is not a kernel; give three rows of three numbers.")
+            return fail(self.name, f"{answer!r} is not a kernel; give three rows of three numbers.")
         if kernel.shape != (3, 3):
-            return _fail(self.name, f"the kernel has shape {tuple(kernel.shape)}, but it must have (3, 3).")
+            return fail(self.name, f"the kernel has shape {tuple(kernel.shape)}, but it must have (3, 3).")
         if not torch.isfinite(kernel).all():
-            return _fail(self.name, "the kernel holds a value that is not finite.")
+            return fail(self.name, "the kernel holds a value that is not finite.")
         for wrong in self.properties:
             if fault := wrong(kernel):
-                return _fail(self.name, fault)
+                return fail(self.name, fault)
         print(f"✓ {self.name}: it does what was asked.")
         return Verdict(True)
 

@@ -63,7 +63,7 @@ class Task:
     def __call__(self, answer: Callable[..., Any]) -> Verdict:
         """Check ``answer``, print what came out, and return whether it passed."""
         if not callable(answer):
-            return _fail(self.name, f"{self.name} is {_brief(answer)}, but it must be a function.")
+            return fail(self.name, f"{self.name} is {_brief(answer)}, but it must be a function.")
         cases = list(self.cases(random.Random(0)))
         for number, case in enumerate(cases, 1):
             expected = self.reference(*copy.deepcopy(case))
@@ -71,10 +71,10 @@ class Task:
             try:
                 got = answer(*given)
             except NotImplementedError as error:
-                return _not_yet(self.name, str(error))
+                return not_yet(self.name, str(error))
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
-                return _fail(
+                return fail(
                     self.name,
                     f"case {number} of {len(cases)} raised {type(error).__name__}: {error}",
                     f"in the line `{where.line}`" if where.line else "",
@@ -85,10 +85,10 @@ class Task:
                 problem = (
                     "the function changed its arguments; work on a copy (`.clone()`), the caller still needs them."
                 )
-                return _fail(self.name, f"case {number} of {len(cases)}: {problem}", _arguments(case))
+                return fail(self.name, f"case {number} of {len(cases)}: {problem}", _arguments(case))
             if problem is not None:
                 hint = self._hint(answer, cases)
-                return _fail(
+                return fail(
                     self.name,
                     f"case {number} of {len(cases)}: {problem}",
                     _arguments(case),
@@ -138,7 +138,7 @@ class Answer:
     def __call__(self, answer: Any) -> Verdict:
         """Check ``answer`` (``...`` means not yet), print what came out, and return whether it passed."""
         if answer is ...:
-            return _not_yet(self.name, "replace the ... by your prediction.")
+            return not_yet(self.name, "replace the ... by your prediction.")
         expected = self.expected()
         problem = _difference(answer, expected, self.tolerance)
         if problem is None:
@@ -148,15 +148,17 @@ class Answer:
         # The expected value is not shown: it is the answer. Which entry is wrong, or that the type is, may be said.
         known = f"the result is {_brief(answer)}." == problem or isinstance(expected, torch.Tensor)
         verdict = f"{_brief(answer)} is not right" + ("." if known else f": {problem}")
-        return _fail(self.name, verdict, f"Hint: {hint}" if hint else "")
+        return fail(self.name, verdict, f"Hint: {hint}" if hint else "")
 
 
-def _not_yet(name: str, what: str) -> Verdict:
+def not_yet(name: str, what: str) -> Verdict:
+    """Print that the task waits, and what is to be written."""
     print(f"○ {name}: not yet — {what}")
     return Verdict(False)
 
 
-def _fail(name: str, *lines: str) -> Verdict:
+def fail(name: str, *lines: str) -> Verdict:
+    """Print what is wrong, one line each; empty lines are left out."""
     print("\n  ".join([f"✗ {name}", *(line for line in lines if line)]))
     return Verdict(False)
 
