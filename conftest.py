@@ -33,5 +33,5 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{sum(seconds.values()):7.1f}  all {len(seconds)}")
     for name, cells in sorted(failed.items()):
         terminalreporter.write_line("")
-        terminalreporter.write_line(f"{name}: {', '.join(cells)} differ from what is stored (details above).", red=True)
+        terminalreporter.write_line(f"{name}: not as stored in {', '.join(cells)} (details above).", red=True)
         terminalreporter.write_line(f"  If the new outputs are right: make execute CHAPTER={Path(name).stem}")

