@@ -67,7 +67,8 @@ def test_single_file_runs_alone(tmp_path, bare_kernel, name):
 
 def test_there_is_a_single_file_for_every_page(tmp_path):
     written = {p.name for p in single_file.write_all(tmp_path)}
-    wanted = {p.name for p in notebooks.chapters()} | {f"{p.stem}_exercises.ipynb" for p in notebooks.exercises()}
+    wanted = {p.name for p in (*notebooks.chapters(), *notebooks.references())}
+    wanted |= {f"{p.stem}_exercises.ipynb" for p in notebooks.exercises()}
     assert written == wanted
     for path in tmp_path.iterdir():
         setup = nbformat.read(path, as_version=4).cells[1].source

@@ -13,7 +13,11 @@ import pytest
 from tools import execute, notebooks, repository, students
 
 CHAPTERS = notebooks.chapters()
-EVERYTHING = [path for path in (*CHAPTERS, *notebooks.solutions(), *notebooks.exercises()) if path.exists()]
+EVERYTHING = [
+    path
+    for path in (*CHAPTERS, *notebooks.references(), *notebooks.solutions(), *notebooks.exercises())
+    if path.exists()
+]
 FILLER = re.compile(r"\b(simply|obviously|just)\b|[a-z]!(\s|$)", re.I)
 MYST = re.compile(r"^:::|^```\{|\{[a-z:-]+\}`", re.M)
 STRAY = re.compile(r"\bTODO\b|\bFIXME\b|lorem ipsum|coming soon|/(?:home|root|work|tmp|Users)/", re.I)
@@ -111,7 +115,7 @@ def test_chapter_follows_the_template(path):
 
 
 @pytest.mark.parametrize("path", [p for p in EVERYTHING if p not in CHAPTERS], ids=name)
-def test_exercise_follows_the_template(path):
+def test_other_notebook_follows_the_template(path):
     assert not faults(notebooks.read(path), chapter=False)
 
 
@@ -137,7 +141,7 @@ def test_student_notebook_follows_from_its_solution(solution, student):
 
 
 def test_every_chapter_has_exercises():
-    assert {p.stem for p in CHAPTERS if p.parent.name != "reference"} == {p.stem for p in notebooks.exercises()}
+    assert {p.stem for p in CHAPTERS} == {p.stem for p in notebooks.exercises()}
 
 
 # The checks above can fail: each fault is planted and must be found.

@@ -60,7 +60,13 @@ def pages() -> list[str]:
 
 def chapters() -> list[Path]:
     """Return the chapter notebooks in reading order."""
-    return [path for path in map(_notebook, pages()) if path.parent.name != "exercises" and path.exists()]
+    others = ("exercises", "reference")
+    return [path for path in map(_notebook, pages()) if path.parent.name not in others and path.exists()]
+
+
+def references() -> list[Path]:
+    """Return the reference notebooks: executed and compared like chapters, without exercises."""
+    return [path for path in map(_notebook, pages()) if path.parent.name == "reference" and path.exists()]
 
 
 def exercises() -> list[Path]:
@@ -78,20 +84,20 @@ def _notebook(page: str) -> Path:
 
 
 def select(name: str | None) -> list[Path]:
-    """Return all notebooks, or those of the chapter ``name``: chapter, solution and exercises.
+    """Return all notebooks, or those of ``name``: chapter, solution and exercises, or a reference notebook.
 
     Raises
     ------
     SystemExit
         When there is no such chapter.
     """
-    everything = [path for path in (*chapters(), *solutions(), *exercises()) if path.exists()]
+    everything = [path for path in (*chapters(), *references(), *solutions(), *exercises()) if path.exists()]
     if not name:
         return everything
     name = Path(name).stem
     chosen = [path for path in everything if path.stem == name]
     if not chosen:
-        known = ", ".join(path.stem for path in chapters())
+        known = ", ".join(path.stem for path in (*chapters(), *references()))
         raise SystemExit(f"There is no chapter {name!r}; there are {known}.")
     return chosen
 

@@ -1,6 +1,6 @@
 """Notebooks that carry the helpers inside: one uploaded file runs with no repository at all.
 
-``python -m tools.single_file FOLDER`` writes one for each chapter and exercise. Their setup cell
+``python -m tools.single_file FOLDER`` writes one for each chapter, reference notebook and exercise. Their setup cell
 unpacks ``utils`` into a temporary folder, and installs only the packages that are missing there
 (in Colab: anywidget and mlxtend). It pins nothing and never touches torch.
 """
@@ -76,13 +76,13 @@ def single_file(path: Path, helpers: str):
 
 
 def write_all(folder: Path) -> list[Path]:
-    """Write the single files of all chapters and exercises into ``folder``; return their paths."""
+    """Write the single files of all chapters, reference notebooks and exercises into ``folder``; return their paths."""
     import nbformat
 
     folder.mkdir(parents=True, exist_ok=True)
     helpers = archive()
     written = []
-    for path in [*notebooks.chapters(), *notebooks.exercises()]:
+    for path in [*notebooks.chapters(), *notebooks.references(), *notebooks.exercises()]:
         if path.exists():
             target = folder / name(path)
             nbformat.write(single_file(path, helpers), target)

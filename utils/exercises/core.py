@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 Case = tuple[Any, ...]
 
@@ -120,6 +121,57 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Behaviour(Task):
+    """A task whose answer is judged by what it does: a network by its outputs, a loop by its effect.
+
+    ``reference`` takes a case and returns what should be seen; the answer and the ``mistakes`` are what the
+    student writes, and ``behaviour`` looks at them.
+
+    Attributes
+    ----------
+    behaviour : callable(answer) → callable(*case)
+        Returns plain values that can be compared and shown: sentences and short lists of numbers.
+    """
+
+    behaviour: Callable[[Callable[..., Any]], Callable[..., Any]] = field(default=lambda answer: answer)
+
+    def __call__(self, answer: Callable[..., Any]) -> Verdict:
+        """Check ``answer``, print what came out, and return whether it passed."""
+        mistakes = {hint: self.behaviour(wrong) for hint, wrong in self.mistakes.items()}
+        task = Task(self.name, self.reference, self.cases, mistakes, self.tolerance)
+        return task(self.behaviour(answer) if callable(answer) else answer)
+
+
+def rounded(values: torch.Tensor) -> list[float]:
+    """Return a row of numbers with three decimals, short enough to be shown in a message."""
+    return [round(v, 3) for v in values.detach().flatten().tolist()]
+
+
+def weights_by_rule(shape: torch.Size) -> torch.Tensor:
+    """Return values for a parameter that depend on its size alone, not on the order in which layers were made."""
+    size = shape.numel()
+    values = torch.randn(size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    return (values * (0.1 if len(shape) == 1 else (2 * shape[0] / size) ** 0.5)).view(shape)
+
+
+@torch.no_grad()
+def describe_network(network: Any, shape: tuple[int, int, int]) -> list[Any]:
+    """Return the size of a network and what it answers once its parameters are filled by rule."""
+    if not isinstance(network, nn.Module):
+        return [f"{type(network).__name__}, not an nn.Module", "no output", []]
+    network = network.double().eval()
+    for parameter in network.parameters():
+        parameter.copy_(weights_by_rule(parameter.shape))
+    images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parameters = f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    try:
+        output = network(images)
+    except RuntimeError as error:
+        return [parameters, str(error).splitlines()[0].removeprefix("addmm: "), []]
+    return [parameters, f"output {tuple(output.shape)}", rounded(output[0])]
+
+
+@dataclass(frozen=True)
 class Answer:
     """A value that the student predicts: a number, a list, a word.
 
@@ -172,7 +224,12 @@ def _difference(got: Any, expected: Any, tolerance: float) -> str | None:
             return f"the result has shape {tuple(got.shape)}, but it must have {tuple(expected.shape)}."
         if got.dtype != expected.dtype:
             return f"the result is {got.dtype}, but it must be {expected.dtype}."
-        if not torch.allclose(got.detach().double(), expected.double(), atol=tolerance, rtol=tolerance):
+        # NaN equals NaN here, so that a wrong answer of NaN is recognised as the mistake that gives it.
+        if not torch.allclose(got.detach().double(), expected.double(), atol=tolerance, rtol=tolerance, equal_nan=True):
+            if expected.isfinite().all() and not (finite := got.detach().isfinite()).all():
+                count = int((~finite).sum())
+                of_all = f"{count} of {got.numel()} values" if got.numel() > 1 else "the result"
+                return f"{of_all} {'is' if count == 1 else 'are'} NaN or infinite."
             largest = (got.detach().double() - expected.double()).abs().max().item()
             return f"the values differ by up to {largest:.4g}."
         return None
@@ -217,6 +274,8 @@ def _brief(value: Any) -> str:
             rounded = torch.as_tensor(value).double().mul(1e4).round().div(1e4).tolist()
             return f"{_tidy(rounded)}"
         return f"a {'tensor' if isinstance(value, torch.Tensor) else 'array'} of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)) and any(isinstance(v, (torch.Tensor, np.ndarray)) for v in value):
+        return f"({', '.join(map(_brief, value))})"
     text = repr(value)
     return text if len(text) <= 120 else text[:117] + "..."
 

@@ -4,67 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from utils.exercises.core import Answer, Task, Verdict
+from utils.exercises.core import Answer, Behaviour, describe_network, rounded, weights_by_rule
 from utils.models.lenet import LeNet, LeNet5, trainable_parameters
-
-
-@dataclass(frozen=True)
-class Behaviour(Task):
-    """A task whose answer is judged by what it does: a network by its outputs, a loop by its effect.
-
-    ``reference`` takes a case and returns what should be seen; the answer and the ``mistakes`` are what the
-    student writes, and ``behaviour`` looks at them.
-
-    Attributes
-    ----------
-    behaviour : callable(answer) → callable(*case)
-        Returns plain values that can be compared and shown: sentences and short lists of numbers.
-    """
-
-    behaviour: Callable[[Callable[..., Any]], Callable[..., Any]] = field(default=lambda answer: answer)
-
-    def __call__(self, answer: Callable[..., Any]) -> Verdict:
-        """Check ``answer``, print what came out, and return whether it passed."""
-        mistakes = {hint: self.behaviour(wrong) for hint, wrong in self.mistakes.items()}
-        task = Task(self.name, self.reference, self.cases, mistakes, self.tolerance)
-        return task(self.behaviour(answer) if callable(answer) else answer)
-
-
-def _seen(values: torch.Tensor) -> list[float]:
-    """Return a row of numbers with three decimals, short enough to be shown in a message."""
-    return [round(v, 3) for v in values.detach().flatten().tolist()]
-
-
-def _filled(shape: torch.Size) -> torch.Tensor:
-    """Return values for a parameter that depend on its size alone, not on the order in which layers were made."""
-    size = shape.numel()
-    values = torch.randn(size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
-    return (values * (0.1 if len(shape) == 1 else (2 * shape[0] / size) ** 0.5)).view(shape)
-
-
-@torch.no_grad()
-def _describe(network: Any, shape: tuple[int, int, int]) -> list[Any]:
-    """Return the size of a network and what it answers once its parameters are filled by rule."""
-    if not isinstance(network, nn.Module):
-        return [f"{type(network).__name__}, not an nn.Module", "no output", []]
-    network = network.double().eval()
-    for parameter in network.parameters():
-        parameter.copy_(_filled(parameter.shape))
-    images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    parameters = f"{sum(p.numel() for p in network.parameters()):,} parameters"
-    try:
-        output = network(images)
-    except RuntimeError as error:
-        return [parameters, str(error).splitlines()[0].removeprefix("addmm: "), []]
-    return [parameters, f"output {tuple(output.shape)}", _seen(output[0])]
-
 
 # Task 1: shapes
 
@@ -123,7 +70,7 @@ lenet5_parameters = Answer(
 
 
 def _built(build: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda height, width, channels, classes: _describe(
+    return lambda height, width, channels, classes: describe_network(
         build(height, width, channels, classes), (channels, height, width)
     )
 
@@ -195,14 +142,14 @@ def _passed(answer: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(batch: int, size: int) -> list[Any]:
         with torch.no_grad():
-            weights = [_filled(p.shape) for p in LeNet(size).parameters()]
+            weights = [weights_by_rule(p.shape) for p in LeNet(size).parameters()]
             images = torch.randn(batch, 1, size, size, generator=torch.Generator().manual_seed(batch)).double()
             copies = [t.clone() for t in (images, *weights)]
             output = answer(images, weights)
         if not isinstance(output, torch.Tensor):
             return [f"{type(output).__name__}, not a tensor", "", []]
         same = all(torch.equal(a, b) for a, b in zip(copies, (images, *weights), strict=True))
-        rows = _seen(output[-1]) if output.dim() else []
+        rows = rounded(output[-1]) if output.dim() else []
         return [f"output {tuple(output.shape)}", f"arguments {'kept' if same else 'changed in place'}", rows]
 
     return run
@@ -260,7 +207,7 @@ def _trained(loop: Callable[..., Any]) -> Callable[..., Any]:
         ]
         loss = loop(model, torch.optim.SGD(model.parameters(), lr=0.5), batches)
         # The weights come first: where they are wrong, the loss is wrong as well.
-        return [_seen(model.weight), round(loss, 3) if isinstance(loss, float) else loss]
+        return [rounded(model.weight), round(loss, 3) if isinstance(loss, float) else loss]
 
     return run
 
@@ -358,7 +305,7 @@ def _gap(
 
 
 def _averaged(build: Callable[[], Any]) -> Callable[..., Any]:
-    return lambda height, width: _describe(build(), (1, height, width))
+    return lambda height, width: describe_network(build(), (1, height, width))
 
 
 gap_lenet = Behaviour(

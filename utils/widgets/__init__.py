@@ -15,9 +15,16 @@ from importlib import import_module
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_CLASSES = {"ConvolutionExplorer": "convolution", "DigitReader": "digit_reader"}
+# The module of ``explore`` has another name: a module called ``explore`` would hide the function.
+_CLASSES = {
+    "ConvolutionExplorer": "convolution",
+    "DigitReader": "digit_reader",
+    "Explore": "explored",
+    "ReceptiveFieldExplorer": "receptive_field",
+    "explore": "explored",
+}
 
-__all__ = ["ConvolutionExplorer", "DigitReader", "source"]
+__all__ = ["ConvolutionExplorer", "DigitReader", "Explore", "ReceptiveFieldExplorer", "explore", "source"]
 
 
 def source(*names: str) -> str:
