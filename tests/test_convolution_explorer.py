@@ -494,7 +494,9 @@ def test_impossible_settings_are_explained_and_left_again(opened):
 
 def test_play_pause_and_reset(opened):
     page = opened(ConvolutionExplorer(image="worked example", kernel="Laplacian", stride=2))
-    page.clock.install()
+    # Paused: an installed clock goes on ticking with the real one, and a busy machine adds its own delay.
+    page.clock.install(time="2026-01-01T00:00:00")
+    page.clock.pause_at("2026-01-01T00:01:00")
     press(page, "Play")
     assert selected(page) == (0, 0) and page.locator(".cx-later").count() == 3
     assert page.locator(".cx-status").get_attribute("aria-live") == "off"
