@@ -76,3 +76,28 @@ def call(page, module: str, function: str, *arguments):
         }""",
         [module, function, list(arguments)],
     )
+
+
+# For each visible text of the explorers: its contrast to what is behind it, its size in pixels, and the text.
+# The contrast is that of WCAG 2.1, section 1.4.3.
+CONTRAST = """() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+        const c = rgb[i] / 255;
+        return sum + weight * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    }, 0);
+    const behind = (node) => {
+        for (; node; node = node.parentElement) {
+            const [r, g, b, a = 1] = parts(getComputedStyle(node).backgroundColor);
+            if (a === 1) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    const texts = [...document.querySelectorAll(".cx *")].filter((node) => node.checkVisibility() && !node.disabled &&
+        (node.matches("input") || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())));
+    return texts.map((node) => {
+        const style = getComputedStyle(node), ink = node.namespaceURI.endsWith("svg") ? style.fill : style.color;
+        const [a, b] = [luminance(parts(ink)), luminance(behind(node))];
+        return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), parseFloat(style.fontSize), node.textContent];
+    });
+}"""

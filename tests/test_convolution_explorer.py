@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import LAPTOP, PHONE, open_page, page_of
+from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of
 from utils.widgets import ConvolutionExplorer, source
 from utils.widgets.convolution import IMAGES, KERNELS, MODES, RANGES
 
@@ -638,28 +638,6 @@ def test_fits_a_small_phone(opened, theme):
     assert min(min(box) for box in boxes) >= 34
     cells = page.locator(".cx-conv .cx-cell").evaluate_all("nodes => nodes.map(n => n.getBoundingClientRect().width)")
     assert min(cells) >= 22
-
-
-CONTRAST = """() => {
-    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const luminance = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
-        const c = rgb[i] / 255;
-        return sum + weight * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    }, 0);
-    const behind = (node) => {
-        for (; node; node = node.parentElement) {
-            const [r, g, b, a = 1] = parts(getComputedStyle(node).backgroundColor);
-            if (a === 1) return [r, g, b];
-        }
-        return [255, 255, 255];
-    };
-    const texts = [...document.querySelectorAll(".cx-conv *")].filter((node) => node.checkVisibility() && !node.disabled &&
-        (node.matches("input") || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())));
-    return texts.map((node) => {
-        const [a, b] = [luminance(parts(getComputedStyle(node).color)), luminance(behind(node))];
-        return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.className + " " + node.textContent];
-    });
-}"""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import LAPTOP, PHONE, call, open_page, page_of
+from browser import CONTRAST, LAPTOP, PHONE, call, open_page, page_of
 from utils.geometry import receptive_field
 from utils.widgets import ReceptiveFieldExplorer, source
 from utils.widgets.receptive_field import PRESETS, RANGES, SIZE
@@ -253,29 +253,6 @@ def test_touch_on_a_phone(browser):
     context.close()
 
 
-COLOURS = """() => {
-    const parts = (c) => c.match(/[\\d.]+/g).map(Number);
-    const light = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, w, i) => {
-        const c = rgb[i] / 255;
-        return sum + w * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    }, 0);
-    const behind = (node) => {
-        for (; node; node = node.parentElement) {
-            const [r, g, b, a = 1] = parts(getComputedStyle(node).backgroundColor);
-            if (a === 1) return [r, g, b];
-        }
-        return [255, 255, 255];
-    };
-    const texts = [...document.querySelectorAll(".cx *")].filter((node) => node.checkVisibility() && !node.disabled &&
-        [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()));
-    return texts.map((node) => {
-        const style = getComputedStyle(node), ink = node.namespaceURI.endsWith("svg") ? style.fill : style.color;
-        const [a, b] = [light(parts(ink)), light(behind(node))];
-        return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), parseFloat(style.fontSize), node.textContent];
-    });
-}"""
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_small_phone_and_both_colour_modes(opened, theme):
     page = opened(ReceptiveFieldExplorer(size=15), width=PHONE, theme=theme)
@@ -287,7 +264,7 @@ def test_small_phone_and_both_colour_modes(opened, theme):
             assert page.evaluate(OVERFLOW) == 0, (width, name)
             assert page.locator(".explorer").evaluate("node => node.scrollWidth - node.clientWidth") == 0
         # the last layer of LeNet does not fit behind 15 cells: an error is on the page, too
-        texts = page.evaluate(COLOURS)
+        texts = page.evaluate(CONTRAST)
         assert any("Layer" in text and "fit" in text for *_, text in texts)
         assert min(texts)[0] >= 4.5, min(texts)
         assert min(size for _, size, _ in texts) >= 12
