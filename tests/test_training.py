@@ -11,6 +11,7 @@ from utils import training
 from utils.data import Images, digits
 from utils.models import LeNet, LeNet5
 from utils.models.lenet import ClassicLeNet, trainable_parameters
+from utils.training import progress
 
 
 def few(n: int = 200) -> Images:
@@ -68,7 +69,7 @@ def test_evaluate():
 
 
 def test_progress_bar_leaves_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(training.time, "monotonic", iter(range(10_000)).__next__)  # so that every step is drawn
+    monkeypatch.setattr(progress.time, "monotonic", iter(range(10_000)).__next__)  # so that every step is drawn
     training.fit(LeNet(), few(), epochs=2, device="cpu")
     out = capsys.readouterr().out
     assert "\r" in out and "█" in out
@@ -120,7 +121,7 @@ def coloured(n: int = 4) -> Images:
         (lambda: quiet(LeNet(size=32), few()), r"cannot take the training images of shape \(1, 28, 28\)"),
         (lambda: quiet(LeNet(), few(), epochs=0), "epochs is 0"),
         (lambda: quiet(LeNet(), few(), epochs=1.5), "epochs is 1.5"),
-        (lambda: quiet(LeNet(), few(), batch_size=0), "batch size is 0"),
+        (lambda: quiet(LeNet(), few(), batch_size=0), "batch_size is 0"),
         (lambda: training.evaluate(LeNet(), few(0)), "no given images"),
     ],
 )

@@ -40,8 +40,14 @@ def device() -> torch.device:
     for name in ("cuda", "xpu", "mps"):
         backend = getattr(torch, name, None)
         if backend is not None and backend.is_available():
-            return torch.device(name)
+            # torchrun starts one process for each device of a machine, and says which is whose.
+            return torch.device(name, int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
+
+
+def main_process() -> bool:
+    """Whether this process is the one that prints and writes, of those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def seed(value: int) -> None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from utils.data.common import Images, Splits, stratified_split
 from utils.data.digits import digits
 from utils.data.photos import PHOTOS, photo
+from utils.data.shapes import SHAPES, Scenes, scenes, shapes
 
-__all__ = ["PHOTOS", "Images", "Splits", "digits", "photo", "stratified_split"]
+__all__ = ["PHOTOS", "SHAPES", "Images", "Scenes", "Splits", "digits", "photo", "scenes", "shapes", "stratified_split"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -81,6 +81,22 @@ class Images:
                 "a channel is the same in every pixel of every image, so it cannot be standardised; drop it."
             )
         return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def batch(
+        self,
+        index: torch.Tensor | slice,
+        *,
+        augment: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (inputs, labels) of the images at ``index``, standardised, augmented when asked."""
+        return self.inputs(index), self.labels[index]
+
+    def fingerprint(self) -> str:
+        """Return a short text that is the same for the same images and labels, in the same order."""
+        place = torch.arange(1, len(self) + 1, device=self.labels.device)
+        number = (self.images.flatten(1).sum(1) * place).sum() + (self.labels * place).sum()
+        return f"{len(self)} of {'×'.join(map(str, self.images.shape[1:]))}, checksum {int(number)}"
 
     def batches(
         self, size: int, *, generator: torch.Generator | None = None
