@@ -39,36 +39,83 @@ def conv1x1_reshaped_wrongly(x, weight, bias):
     return (x.permute(0, 2, 3, 1) @ weight.T + bias).reshape(n, len(weight), h, w)
 
 
-def layer(x, weight, bias, stride, padding, **parts):
+def layer(x, weight, bias, stride, padding, dilation, groups, **parts):
     """The layer, one tap of the kernel after the other, with parts to get wrong."""
     x = np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2), constant_values=parts.get("fill", 0))
     k, channels, h, w = weight.shape
-    rows, columns = ((n - m) // s + 1 for n, m, s in zip(x.shape[1:], (h, w), stride, strict=True))
+    spans = [d * (m - 1) + 1 for d, m in zip(dilation, (h, w), strict=True)]
+    rows, columns = ((n - m) // s + 1 for n, m, s in zip(x.shape[1:], spans, stride, strict=True))
     result = np.zeros((k, rows, columns))
-    for i in range(h):
-        for j in range(w):
-            part = x[:, i::, j::][:, :: stride[0], :: stride[1]][:, :rows, :columns]
-            result += np.tensordot(weight[:, :, i, j], part, axes=1)
+    for g in range(groups):
+        mine, theirs = slice(g * k // groups, (g + 1) * k // groups), slice(g * channels, (g + 1) * channels)
+        for i in range(h):
+            for j in range(w):
+                part = x[theirs, i * dilation[0] :, j * dilation[1] :]
+                part = part[:, :: stride[0], :: stride[1]][:, :rows, :columns]
+                result[mine] += np.tensordot(weight[mine, :, i, j], part, axes=1)
     if bias is not None:
         result += parts.get("sign", 1) * bias[:, None, None]
     return result
 
 
-def layer_by_einsum(x, weight, bias, stride, padding):
+def layer_by_einsum(x, weight, bias, stride, padding, dilation, groups):
+    """The weights spread out by the dilation, and all windows at once."""
     x = np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2))
-    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(1, 2))
-    result = np.einsum("kcij,crsij->krs", weight, windows[:, :: stride[0], :: stride[1]])
+    k, channels, h, w = weight.shape
+    spread = np.zeros((k, channels, (h - 1) * dilation[0] + 1, (w - 1) * dilation[1] + 1))
+    spread[:, :, :: dilation[0], :: dilation[1]] = weight
+    windows = np.lib.stride_tricks.sliding_window_view(x, spread.shape[2:], axis=(1, 2))
+    windows = windows[:, :: stride[0], :: stride[1]].reshape(groups, channels, -1, *spread.shape[2:])
+    spread = spread.reshape(groups, -1, *spread.shape[1:])
+    height = (x.shape[1] - spread.shape[3]) // stride[0] + 1
+    result = np.einsum("gkcij,gcpij->gkp", spread, windows).reshape(k, height, -1)
     return result if bias is None else result + bias[:, None, None]
 
 
-def layer_that_pads_in_place(x, weight, bias, stride, padding):
-    result = layer(x, weight, bias, stride, padding)
+def layer_that_pads_in_place(x, weight, *rest):
+    result = layer(x, weight, *rest)
     x[:, 0] = 0
     return result
 
 
-def layer_that_forgets_none(x, weight, bias, stride, padding):
-    return layer(x, weight, None, stride, padding) + bias[:, None, None]
+def layer_that_forgets_none(x, weight, bias, *rest):
+    return layer(x, weight, None, *rest) + bias[:, None, None]
+
+
+def layer_with_a_size_without_dilation(x, weight, bias, stride, padding, dilation, groups):
+    """Compute the size with the kernel, not with its span; where windows stand out, leave zeros."""
+    result = layer(x, weight, bias, stride, padding, dilation, groups)
+    height, width = (
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[1:], padding, weight.shape[2:], stride, strict=True)
+    )
+    wrong = np.zeros((len(weight), height, width))
+    wrong[:, : result.shape[1], : result.shape[2]] = result
+    return wrong
+
+
+def layer_square(x, weight, bias, stride, padding, dilation, groups):
+    """Right as long as every pair holds the same number twice."""
+    return layer(x, weight, bias, (stride[0],) * 2, (padding[0],) * 2, (dilation[0],) * 2, groups)
+
+
+def layer_without_groups(x, weight, bias, stride, padding, dilation, groups):
+    """In loops, with all channels in the window: where a kernel has one slice, NumPy repeats it."""
+    result = np.zeros(layer(x, weight, bias, stride, padding, dilation, groups).shape)
+    x = np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    for k, r, c in np.ndindex(result.shape):
+        window = x[:, r * stride[0] :: dilation[0], c * stride[1] :: dilation[1]]
+        window = window[:, : weight.shape[2], : weight.shape[3]]
+        result[k, r, c] = (window * weight[k]).sum() + (0 if bias is None else bias[k])
+    return result
+
+
+def layer_groups_in_turn(x, weight, bias, stride, padding, dilation, groups):
+    """Send kernel k to group k modulo groups."""
+    order = np.argsort(np.arange(len(weight)) % groups, kind="stable")
+    maps = layer(x, weight[order], None if bias is None else bias[order], stride, padding, dilation, groups)
+    result = np.empty_like(maps)
+    result[order] = maps
+    return result
 
 
 def stack(layers, height, width):
@@ -161,22 +208,33 @@ WRONG = {
         "raised RuntimeError": lambda x, weight, bias: weight @ x,
     },
     "conv2d": {
-        "begins with bias[k]": lambda x, w, b, s, p: layer(x, w, None, s, p),
-        "an output channel has one": lambda x, w, b, s, p: layer(x, w, None if b is None else b * len(x), s, p),
-        "use += instead of =": lambda x, w, b, s, p: layer(x[-1:], w[:, -1:], b, s, p),
-        "turned by 180°": lambda x, w, b, s, p: layer(x, w[:, :, ::-1, ::-1], b, s, p),
-        "the padding is missing": lambda x, w, b, s, p: layer(x, w, b, s, (0, 0)),
-        "starts at row r": lambda x, w, b, s, p: layer(x, w, b, (1, 1), p),
-        "stride is (along the height": lambda x, w, b, s, p: layer(x, w, b, s[::-1], p),
-        "padding is (above and below": lambda x, w, b, s, p: layer(x, w, b, s, p[::-1]),
-        "they are added": lambda x, w, b, s, p: layer(x, w / len(x), b, s, p),
-        "expected": lambda x, w, b, s, p: layer(x, w, b, s, p, fill=1),
-        "the values differ": lambda x, w, b, s, p: layer(x, w, b, s, p, sign=-1),
+        "begins with bias[k]": lambda x, w, b, *rest: layer(x, w, None, *rest),
+        "an output channel has one": lambda x, w, b, *rest: layer(x, w, None if b is None else b * w.shape[1], *rest),
+        "use += instead of =": lambda x, w, b, *rest: layer(x[w.shape[1] - 1 :: w.shape[1]], w[:, -1:], b, *rest),
+        "turned by 180°": lambda x, w, b, *rest: layer(x, w[:, :, ::-1, ::-1], b, *rest),
+        "the padding is missing": lambda x, w, b, s, p, *rest: layer(x, w, b, s, (0, 0), *rest),
+        "starts at row r": lambda x, w, b, s, p, *rest: layer(x, w, b, (1, 1), p, *rest),
+        "stride is (along the height": lambda x, w, b, s, p, *rest: layer(x, w, b, s[::-1], p, *rest),
+        "padding is (above and below": lambda x, w, b, s, p, *rest: layer(x, w, b, s, p[::-1], *rest),
+        "they are added": lambda x, w, b, *rest: layer(x, w / w.shape[1], b, *rest),
+        "the dilation is missing": lambda x, w, b, s, p, d, g: layer(x, w, b, s, p, (1, 1), g),
+        "dilation is (along the height": lambda x, w, b, s, p, d, g: layer(x, w, b, s, p, d[::-1], g),
+        "one pixel too many": lambda x, w, b, s, p, d, g: layer(x, w, b, s, p, (d[0] + 1, d[1] + 1), g),
+        "the channels of the first group": lambda x, w, b, s, p, d, g: layer(x[: w.shape[1]], w, b, s, p, d, 1),
+        "dealt out in turn": layer_groups_in_turn,
+        "the result has shape": layer_with_a_size_without_dilation,
+        "case 4 of": layer_square,
+        "the groups are missing": layer_without_groups,
+        "raised ValueError": lambda x, w, *rest: layer(x, w, *rest) if rest[-1] == 1 else w[:, :, 0, 0] @ x[:, 0],
+        "expected": lambda x, w, b, *rest: layer(x, w, b, *rest, fill=1),
+        "the values differ": lambda x, w, b, *rest: layer(x, w, b, *rest, sign=-1),
         "raised TypeError": layer_that_forgets_none,
         "changed its arguments": layer_that_pads_in_place,
-        "it must be a NumPy array": lambda x, w, b, s, p: torch.tensor(layer(x, w, b, s, p)),
-        "but it must be float64": lambda x, w, b, s, p: layer(x, w, b, s, p).astype(np.float32),
-        "but it must have": lambda x, w, b, s, p: layer(x, w, b, s, p)[0],
+        "it must be a NumPy array": lambda *arguments: torch.tensor(layer(*arguments)),
+        "but it must be float64": lambda *arguments: layer(*arguments).astype(np.float32),
+        "but it must have": lambda *arguments: layer(*arguments)[0],
+        "(NoneType)": lambda *arguments: None,
+        "differ by up to": lambda *arguments: 0 * layer(*arguments),
     },
     "stack_cost": {
         "the biases are not counted": lambda layers, h, w: (

@@ -176,45 +176,99 @@ conv1x1 = Task(
 
 
 def _conv2d(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair = (1, 1), padding: Pair = (0, 0)
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> np.ndarray:
     """Return what PyTorch computes, for one image and NumPy arrays."""
-    x, weight = torch.tensor(x)[None], torch.tensor(weight)
-    return F.conv2d(x, weight, None if bias is None else torch.tensor(bias), stride, padding)[0].numpy()
+    tensor = None if bias is None else torch.tensor(bias)
+    return F.conv2d(torch.tensor(x)[None], torch.tensor(weight), tensor, stride, padding, dilation, groups)[0].numpy()
 
 
 def _layer_cases(rng: random.Random) -> list[Case]:
-    # C, H, W, K, (h, w), stride, padding, whether there is a bias.
-    sizes: list[tuple] = [
-        (1, 3, 4, 1, (2, 2), (1, 1), (0, 0), True),
-        (2, 3, 3, 2, (2, 2), (1, 1), (0, 0), True),
-        (2, 3, 3, 1, (2, 2), (1, 1), (0, 0), False),
-        (1, 4, 5, 2, (3, 2), (1, 1), (1, 0), True),
-        (2, 5, 4, 1, (2, 3), (2, 1), (0, 1), False),
-        (3, 2, 3, 4, (1, 1), (1, 1), (0, 0), True),
-        (1, 1, 1, 1, (3, 3), (1, 1), (1, 1), True),
-        (2, 6, 6, 2, (3, 3), (2, 2), (1, 1), True),
+    # Channels of a group, H, W, kernels of a group, (h, w), stride, padding, dilation, groups, whether there is a bias.
+    # First without dilation and groups, then with one of them, then with all: a half-written answer hears what is next.
+    plain: list[tuple] = [
+        (1, 3, 4, 1, (2, 2), (1, 1), (0, 0), (1, 1), 1, True),
+        (2, 3, 3, 2, (2, 2), (1, 1), (0, 0), (1, 1), 1, True),
+        (2, 3, 3, 1, (2, 2), (1, 1), (0, 0), (1, 1), 1, False),
+        (1, 4, 5, 2, (3, 2), (1, 1), (1, 0), (1, 1), 1, True),
+        (2, 5, 4, 1, (2, 3), (2, 1), (0, 1), (1, 1), 1, False),
+        (3, 2, 3, 4, (1, 1), (1, 1), (0, 0), (1, 1), 1, True),
+        (1, 1, 1, 1, (3, 3), (1, 1), (1, 1), (1, 1), 1, True),
+        (2, 6, 6, 2, (3, 3), (2, 2), (1, 1), (1, 1), 1, True),
     ]
-    while len(sizes) < 30:
-        h, w = rng.randint(1, 4), rng.randint(1, 4)
-        padding = rng.randint(0, 2), rng.randint(0, 2)
-        height, width = rng.randint(max(1, h - 2 * padding[0]), 7), rng.randint(max(1, w - 2 * padding[1]), 7)
-        stride = rng.randint(1, 3), rng.randint(1, 3)
-        sizes.append((rng.randint(1, 3), height, width, rng.randint(1, 3), (h, w), stride, padding, rng.random() < 0.7))
+    dilated: list[tuple] = [
+        (1, 1, 5, 1, (1, 2), (1, 1), (0, 0), (1, 3), 1, False),
+        (1, 5, 4, 1, (2, 2), (1, 1), (0, 0), (2, 1), 1, True),
+        (2, 6, 5, 1, (3, 3), (2, 1), (1, 2), (2, 2), 1, True),
+    ]
+    grouped: list[tuple] = [
+        (1, 2, 3, 1, (1, 2), (1, 1), (0, 0), (1, 1), 2, False),
+        (1, 2, 2, 2, (1, 1), (1, 1), (0, 0), (1, 1), 3, True),
+        (2, 3, 2, 2, (2, 1), (1, 1), (0, 0), (1, 1), 2, True),
+        (1, 5, 4, 1, (3, 3), (1, 1), (1, 1), (1, 1), 4, False),
+    ]
+    sizes = [*plain]
+    for first, count, may_dilate, may_group in (
+        ([], 20, 1, 1),
+        (dilated, 26, 3, 1),
+        (grouped, 32, 1, 3),
+        ([], 40, 3, 3),
+    ):
+        sizes += first
+        while len(sizes) < count:
+            kernel = rng.randint(1, 4), rng.randint(1, 4)
+            padding = rng.randint(0, 2), rng.randint(0, 2)
+            dilation = rng.randint(1, may_dilate), rng.randint(1, may_dilate)
+            least = [max(1, d * (k - 1) + 1 - 2 * p) for d, k, p in zip(dilation, kernel, padding, strict=True)]
+            height, width = (rng.randint(n, max(7, n + 2)) for n in least)
+            stride = rng.randint(1, 3), rng.randint(1, 3)
+            channels, kernels, groups = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, may_group)
+            bias = rng.random() < 0.7
+            sizes.append((channels, height, width, kernels, kernel, stride, padding, dilation, groups, bias))
     return [
         (
-            _numbered(rng, c, height, width).double().numpy(),
-            _numbered(rng, k, c, *kernel).double().numpy(),
-            (_numbered(rng, k).double() + 0.5).numpy() if bias else None,
+            _numbered(rng, c * groups, height, width).double().numpy(),
+            _numbered(rng, k * groups, c, *kernel).double().numpy(),
+            (_numbered(rng, k * groups).double() + 0.5).numpy() if bias else None,
             stride,
             padding,
+            dilation,
+            groups,
         )
-        for c, height, width, k, kernel, stride, padding, bias in sizes
+        for c, height, width, k, kernel, stride, padding, dilation, groups, bias in sizes
     ]
 
 
-def _with_weight(change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-    return lambda x, weight, bias, stride, padding: _conv2d(x, change(weight).copy(), bias, stride, padding)
+def _changed(**changes: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    """Return PyTorch's layer with some arguments replaced; each change is given the arguments by name."""
+
+    def layer(x, weight, bias, stride, padding, dilation, groups):
+        given = {"x": x, "weight": weight, "bias": bias, "stride": stride, "padding": padding}
+        given |= {"dilation": dilation, "groups": groups}
+        return _conv2d(**given | {name: change(**given) for name, change in changes.items()})
+
+    return layer
+
+
+def _without_groups(x, weight, bias, stride, padding, dilation, groups):
+    """Read all channels with each kernel: NumPy lays a single slice over all of them, and refuses anything else."""
+    if weight.shape[1] not in (1, len(x)):
+        raise ValueError(f"{weight.shape[1]} slices do not fit {len(x)} channels")
+    repeated = np.repeat(weight, len(x) // weight.shape[1], axis=1)
+    return _conv2d(x, repeated, bias, stride, padding, dilation)
+
+
+def _groups_in_turn(x, weight, bias, stride, padding, dilation, groups):
+    """Give kernel k the group k modulo the number of groups, instead of one group to kernels that are neighbours."""
+    parts = np.split(x, groups)
+    maps = [_conv2d(parts[k % groups], weight[k : k + 1], None, stride, padding, dilation) for k in range(len(weight))]
+    return np.concatenate(maps) + (0 if bias is None else bias[:, None, None])
 
 
 conv2d = Task(
@@ -222,30 +276,41 @@ conv2d = Task(
     reference=_conv2d,
     cases=_layer_cases,
     mistakes={
-        "the bias is missing: an output of channel k begins with bias[k].": (
-            lambda x, weight, bias, stride, padding: _conv2d(x, weight, None, stride, padding)
+        "the bias is missing: an output of channel k begins with bias[k].": _changed(bias=lambda **a: None),
+        "the bias is in the sum once for each input channel; an output channel has one, added once.": _changed(
+            bias=lambda bias, weight, **a: None if bias is None else bias * weight.shape[1]
         ),
-        "the bias is in the sum once for each input channel; an output channel has one, added once.": (
-            lambda x, weight, bias, stride, padding: _conv2d(
-                x, weight, None if bias is None else bias * len(x), stride, padding
-            )
+        "only the last channel is left: the results of the channels are added, so use += instead of =.": _changed(
+            x=lambda x, weight, **a: x[weight.shape[1] - 1 :: weight.shape[1]],
+            weight=lambda weight, **a: weight[:, -1:],
         ),
-        "only the last channel is left: the results of the channels are added, so use += instead of =.": (
-            lambda x, weight, bias, stride, padding: _conv2d(x[-1:], weight[:, -1:], bias, stride, padding)
+        "the kernel is turned by 180°; PyTorch lays it down as it is.": _changed(
+            weight=lambda weight, **a: weight[:, :, ::-1, ::-1].copy()
         ),
-        "the kernel is turned by 180°; PyTorch lays it down as it is.": _with_weight(lambda w: w[:, :, ::-1, ::-1]),
-        "the padding is missing.": lambda x, weight, bias, stride, padding: _conv2d(x, weight, bias, stride),
-        "the stride is missing: window (r, c) starts at row r · stride[0] and column c · stride[1].": (
-            lambda x, weight, bias, stride, padding: _conv2d(x, weight, bias, (1, 1), padding)
+        "the padding is missing.": _changed(padding=lambda **a: (0, 0)),
+        "the stride is missing: window (r, c) starts at row r · stride[0] and column c · stride[1].": _changed(
+            stride=lambda **a: (1, 1)
         ),
-        "stride is (along the height, along the width); here they are exchanged.": (
-            lambda x, weight, bias, stride, padding: _conv2d(x, weight, bias, stride[::-1], padding)
+        "stride is (along the height, along the width); here they are exchanged.": _changed(
+            stride=lambda stride, **a: stride[::-1]
         ),
-        "padding is (above and below, left and right); here they are exchanged.": (
-            lambda x, weight, bias, stride, padding: _conv2d(x, weight, bias, stride, padding[::-1])
+        "padding is (above and below, left and right); here they are exchanged.": _changed(
+            padding=lambda padding, **a: padding[::-1]
         ),
-        "the channels are averaged; they are added.": (
-            lambda x, weight, bias, stride, padding: _conv2d(x, weight / len(x), bias, stride, padding)
+        "the channels are averaged; they are added.": _changed(weight=lambda weight, **a: weight / weight.shape[1]),
+        "the dilation is missing: neighbouring weights meet pixels that lie dilation[0] rows or dilation[1] columns "
+        "apart.": _changed(dilation=lambda **a: (1, 1)),
+        "dilation is (along the height, along the width); here they are exchanged.": _changed(
+            dilation=lambda dilation, **a: dilation[::-1]
+        ),
+        "one pixel too many is left out: with dilation 1 the weights lie side by side, with 2 every second pixel "
+        "is read.": _changed(dilation=lambda dilation, **a: tuple(d + 1 for d in dilation)),
+        "the groups are missing: kernel k reads only the weight.shape[1] channels of its group.": _without_groups,
+        "every kernel reads the channels of the first group; kernel k belongs to group k // (K // groups).": _changed(
+            x=lambda x, weight, **a: x[: weight.shape[1]], groups=lambda **a: 1
+        ),
+        "the groups are dealt out in turn, k % groups; the first K // groups kernels all read the first group.": (
+            _groups_in_turn
         ),
     },
 )
