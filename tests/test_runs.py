@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from utils import training
 from utils.data import Images, digits
+from utils.data.augment import Crop, Flip, MixUp
 from utils.models import LeNet
 from utils.training import Cosine, OneCycle, checkpoints, errors, loop, precision
 from utils.training.__main__ import main
@@ -122,6 +123,21 @@ def test_a_batch_in_parts_is_the_same_step():
 def test_bad_options_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         run(**options)
+
+
+def test_augmentation_sees_training_images_alone():
+    seen = []
+
+    def watch(images, labels, generator):
+        seen.append((len(images), images.min().item() >= 0, images.max().item() <= 1))
+        return images * 0, labels
+
+    model, history = run(LeNet, augment=watch, epochs=1)
+    assert seen == [(32, True, True)] * 6 + [(8, True, True)]
+    a, _ = run(LeNet, augment=Crop(4))
+    b, _ = run(LeNet, augment=[Crop(4)])
+    c, _ = run(LeNet, augment=[Crop(4)], seed=1)
+    assert same(a, b) and not same(a, c)
 
 
 # Precision
@@ -228,7 +244,7 @@ def stop_after(last: int):
     return stop
 
 
-OPTIONS = {"epochs": 5, "schedule": OneCycle(), "clip": 1.0}
+OPTIONS = {"epochs": 5, "schedule": OneCycle(), "clip": 1.0, "augment": [Crop(2), MixUp(10)]}
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path, capsys):
@@ -236,13 +252,14 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path, capsys):
     for stop in (1, 3):
         _, first = run(**OPTIONS, checkpoint=tmp_path / str(stop), after_epoch=stop_after(stop))
         assert first.interrupted and first.epochs == stop
+        spent = torch.load(tmp_path / str(stop) / "last.pt", weights_only=True)["history"]["seconds"]
         torch.manual_seed(99)  # whatever the state of the new process is
         model, history = run(**{**OPTIONS, "progress": True}, checkpoint=tmp_path / str(stop))
         assert f"{stop} of 5 epochs found" in capsys.readouterr().out
         assert same(straight, model)
         for name in ("loss", "step_loss", "step_rate", "validation_loss", "validation_accuracy"):
             assert getattr(history, name) == getattr(expected, name), name
-        assert history.seconds > first.seconds and not history.interrupted
+        assert history.seconds > spent > 0 and not history.interrupted
 
 
 def test_a_finished_run_is_given_back(tmp_path):
@@ -290,6 +307,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"epochs": 6}, "epochs 5, and this one has 6"),
         ({"batch_size": 64}, "batch_size 32, and this one has 64"),
         ({"schedule": Cosine()}, r"schedule OneCycle\(.*, and this one has Cosine\("),
+        ({"augment": Flip()}, r"augment Crop\(.*, and this one has Flip\("),
         ({"seed": 1}, "seed 0, and this one has 1"),
         ({"data": few(100)}, "training images 200 of 1×28×28.*100 of 1×28×28"),
         ({"optimizer": None}, "optimizer SGD .*Adam"),
@@ -326,7 +344,7 @@ def finish(process: subprocess.Popen) -> str:
     return out
 
 
-RECIPE = ["-m", "utils.training", "--epochs", "4", "--schedule", "one-cycle", "--batch-size", "16", "--clip", "1"]
+RECIPE = ["-m", "utils.training", "--epochs", "4", "--schedule", "one-cycle", "--batch-size", "16", "--augment", "crop"]
 
 
 def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
@@ -426,6 +444,7 @@ def test_command_line(tmp_path, capsys):
         (["--optimizer", "Nadir"], "--optimizer is 'Nadir'"),
         (["--optimizer", "Adam", "--momentum", "0.9"], "Adam does not take these settings"),
         (["--epochs", "0"], "epochs is 0"),
+        (["--augment", "crop", "fly"], "--augment names 'fly'"),
         (["--learning-rate", "1e30", "--epochs", "9"], "Likely causes"),
     ],
 )

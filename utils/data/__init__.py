@@ -1,10 +1,33 @@
-"""Images: one small module per source, one common type. Everything here needs no network."""
+"""Images: one small module per source, one common type.
+
+Nothing here needs a network, except ``mnist``, ``fashion_mnist`` and ``cifar10`` when they are asked for first.
+Augmentation of batches is in :mod:`utils.data.augment`.
+"""
 
 from __future__ import annotations
 
 from utils.data.common import Images, Splits, stratified_split
 from utils.data.digits import digits
+from utils.data.folder import folder, folder_images
 from utils.data.photos import PHOTOS, photo
-from utils.data.shapes import SHAPES, Scenes, scenes, shapes
+from utils.data.shapes import SHAPES, TEXTURES, Scenes, scenes, shapes
+from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist
 
-__all__ = ["PHOTOS", "SHAPES", "Images", "Scenes", "Splits", "digits", "photo", "scenes", "shapes", "stratified_split"]
+__all__ = [
+    "PHOTOS",
+    "SHAPES",
+    "TEXTURES",
+    "Images",
+    "Scenes",
+    "Splits",
+    "cifar10",
+    "digits",
+    "fashion_mnist",
+    "folder",
+    "folder_images",
+    "mnist",
+    "photo",
+    "scenes",
+    "shapes",
+    "stratified_split",
+]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from utils.data.augment import Step
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Images:
     mean, std : tuple of float, one for each channel
         Constants for standardising, in units of pixel / 255. They belong to the *training* images and
         are carried along by all splits, so that nothing of the test set leaks into them.
+    source : str
+        Where they are from, when results should say so, such as a recompressed copy.
     """
 
     images: torch.Tensor
@@ -28,6 +34,7 @@ class Images:
     classes: tuple[str, ...]
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.images.dtype != torch.uint8:
@@ -67,16 +74,24 @@ class Images:
         return self.standardise(images)
 
     def standardise(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images as float32: ``(pixel / 255 − mean) / std`` for each channel."""
+        """Return images as float32, ``(pixel − mean) / std`` for each channel.
+
+        uint8 images are divided by 255 first; float images must be in [0, 1] already.
+        """
+        pixels = images if images.is_floating_point() else images.float() / 255
         mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return (images.float() / 255 - mean) / std
+        return (pixels - mean) / std
 
     def with_statistics(self) -> Images:
         """Return the set with ``mean`` and ``std`` measured on its own pixels, channel by channel."""
-        pixels = self.images.double() / 255
-        mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3), correction=0)
-        if (std == 0).any():
+        # There are 256 values of a pixel: counting them is exact, and takes no memory for floats.
+        counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in self.images.unbind(1)])
+        shares = counts.double() / counts.sum(1, keepdim=True)
+        values = torch.arange(256, device=counts.device).double() / 255
+        mean = (shares * values).sum(1)
+        std = (shares * (values - mean[:, None]) ** 2).sum(1).sqrt()
+        if ((counts > 0).sum(1) < 2).any():
             raise ValueError(
                 "a channel is the same in every pixel of every image, so it cannot be standardised; drop it."
             )
@@ -86,24 +101,41 @@ class Images:
         self,
         index: torch.Tensor | slice,
         *,
-        augment: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
+        augment: Step | Iterable[Step] = (),
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (inputs, labels) of the images at ``index``, standardised, augmented when asked."""
-        return self.inputs(index), self.labels[index]
+        """Return (inputs, labels) of the images at ``index``, as :meth:`batches` does."""
+        images, labels = self.images[index], self.labels[index]
+        if augment:
+            from utils.data.augment import apply
+
+            images, labels = apply(augment, images.float() / 255, labels, generator)
+        return self.standardise(images), labels
 
     def fingerprint(self) -> str:
-        """Return a short text that is the same for the same images and labels, in the same order."""
+        """Return a short text that is the same for the same images and labels in the same order."""
         place = torch.arange(1, len(self) + 1, device=self.labels.device)
         number = (self.images.flatten(1).sum(1) * place).sum() + (self.labels * place).sum()
         return f"{len(self)} of {'×'.join(map(str, self.images.shape[1:]))}, checksum {int(number)}"
 
     def batches(
-        self, size: int, *, generator: torch.Generator | None = None
+        self,
+        size: int,
+        *,
+        generator: torch.Generator | None = None,
+        augment: Step | Iterable[Step] = (),
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (inputs, labels) batches of ``size``; shuffled when a generator (on the CPU) is given.
+        """Yield (inputs, labels) batches of ``size``; the last one holds what is left.
 
-        The last batch holds what is left.
+        Parameters
+        ----------
+        size : int
+            Images in a batch, at least 1.
+        generator : torch.Generator, optional
+            On the CPU. Given, the images are shuffled; the augmentation draws from it, too.
+        augment : callable or iterable of callables
+            Steps of :mod:`utils.data.augment`, applied from left to right to pixels in [0, 1] before they are
+            standardised. Labels become shares, float (n, classes), when a step mixes images.
         """
         if size < 1:
             raise ValueError(f"the batch size is {size}, but it must be at least 1.")
@@ -112,7 +144,7 @@ class Images:
         else:
             order = torch.randperm(len(self), generator=generator).to(self.labels.device)
         for index in order.split(size):
-            yield self.inputs(index), self.labels[index]
+            yield self.batch(index, augment=augment, generator=generator)
 
 
 @dataclass(frozen=True)

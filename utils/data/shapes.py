@@ -19,7 +19,9 @@ from utils.data.common import Images, Splits
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent", "hexagon", "arrow")
 
-# Name here: name in skimage.data. For the credits see the README of skimage/data; all are free to use.
+# Name here: name in skimage.data. Credits of most are in ``utils.data.photos``; of the other two: motorcycle, Scharstein
+# et al., "High-resolution stereo datasets with subpixel-accurate ground truth", GCPR 2014; tissue, Center for
+# Microscopy and Molecular Imaging, no known copyright restrictions.
 TEXTURES = {
     "brick": "brick",
     "cat": "chelsea",
@@ -50,6 +52,12 @@ FINE = 3  # each pixel's coverage is counted on 3×3 points
 UNIT = 2 * FINE  # positions are whole numbers of sixths of a pixel, so that the points lie at odd ones
 RADIUS = 256  # of the circle around a stencil, in stencil cells
 ANGLES = 101  # from −0.5 to +0.5 rad
+# Corners in half cells.
+STAR = (
+    (0, -512), (123, -170), (487, -158), (199, 65), (301, 414),
+    (0, 209), (-301, 414), (-199, 65), (-487, -158), (-123, -170),
+)  # fmt: skip
+ARROW = ((500, 0), (60, -360), (60, -130), (-490, -130), (-490, 130), (60, 130), (60, 360))
 CHUNK = 2**22  # points at once: small enough for the cache
 
 
@@ -214,7 +222,7 @@ def _draw(shape: np.ndarray, draws: np.ndarray, size: int) -> np.ndarray:
     # A turned and scaled point is a sum of a term in x and a term in y, in 1/65536 of a stencil cell.
     angle = draws[:, 3] % ANGLES
     cosine, sine = (turn[angle] * RADIUS * 2 // radius for turn in _turns())
-    points = np.arange(1, edge, 2)
+    points = np.arange(1, edge, 2, dtype=np.int64)
     x, y = points - centre[:, :1], points - centre[:, 1:]
     terms = [(cosine, x), (sine, y), (-sine, x), (cosine, y)]
     from_x, from_y, up_x, up_y = ((factor[:, None] * offset).astype(np.int32) for factor, offset in terms)
@@ -292,13 +300,13 @@ def _turns() -> tuple[np.ndarray, np.ndarray]:
     """Return 32,768 times the cosine and the sine of every angle, as whole numbers."""
     angles = [(step / (ANGLES - 1) - 0.5) for step in range(ANGLES)]
     # No value lies within 10⁻⁴ of a half, so a last bit that differs between machines cannot change the rounding.
-    return tuple(np.array([round(2**15 * turn(angle)) for angle in angles]) for turn in (math.cos, math.sin))
+    return tuple(np.array([round(2**15 * turn(angle)) for angle in angles], np.int64) for turn in (math.cos, math.sin))
 
 
 @cache
 def _stencils() -> np.ndarray:
     """Return the ten shapes in a circle of radius 256, upright: uint8 (10, 514, 514), 1 inside, an empty border."""
-    cells = np.arange(-2 * RADIUS + 1, 2 * RADIUS, 2)  # cell centres in half cells: never on a corner
+    cells = np.arange(-2 * RADIUS + 1, 2 * RADIUS, 2, dtype=np.int64)  # cell centres in half cells: never on a corner
     x, y = cells[None, :], cells[:, None]  # to the right, down
     far = x * x + y * y
     unit = 390  # of the heart's curve, in half cells
@@ -306,25 +314,20 @@ def _stencils() -> np.ndarray:
     drawn = {
         "circle": far <= 460**2,
         "square": (abs(x) <= 362) & (abs(y) <= 362),
-        "triangle": _polygon(x, y, [(0, -512), (443, 256), (-443, 256)]),
-        "star": _polygon(
-            x,
-            y,
-            [(0, -512), (123, -170), (487, -158), (199, 65), (301, 414)]
-            + [(0, 209), (-301, 414), (-199, 65), (-487, -158), (-123, -170)],
-        ),
+        "triangle": _polygon(x, y, ((0, -512), (443, 256), (-443, 256))),
+        "star": _polygon(x, y, STAR),
         "cross": ((abs(x) <= 160) & (abs(y) <= 486)) | ((abs(y) <= 160) & (abs(x) <= 486)),
         "ring": (far <= 480**2) & (far >= 270**2),
         # (x² + y² − 1)³ = x² y³
         "heart": (heart_x**2 + heart_y**2 - unit**2) ** 3 <= heart_x**2 * heart_y**3 * unit,
         "crescent": (far <= 500**2) & ((x - 230) ** 2 + y * y >= 400**2),
-        "hexagon": _polygon(x, y, [(500, 0), (250, 433), (-250, 433), (-500, 0), (-250, -433), (250, -433)]),
-        "arrow": _polygon(x, y, [(500, 0), (60, -360), (60, -130), (-490, -130), (-490, 130), (60, 130), (60, 360)]),
+        "hexagon": _polygon(x, y, ((500, 0), (250, 433), (-250, 433), (-500, 0), (-250, -433), (250, -433))),
+        "arrow": _polygon(x, y, ARROW),
     }
     return np.stack([np.pad(drawn[name], 1) for name in SHAPES]).astype(np.uint8)
 
 
-def _polygon(x: np.ndarray, y: np.ndarray, corners: list[tuple[int, int]]) -> np.ndarray:
+def _polygon(x: np.ndarray, y: np.ndarray, corners: tuple[tuple[int, int], ...]) -> np.ndarray:
     """Return where points lie inside a polygon: a ray to the right crosses its sides an odd number of times."""
     inside = np.zeros(np.broadcast_shapes(x.shape, y.shape), bool)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):

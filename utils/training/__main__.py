@@ -12,9 +12,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,10 +20,11 @@ from torch.nn import functional as F
 
 from utils import data as sources
 from utils import models, runtime
-from utils.data import Splits
+from utils.data import Splits, augment
 from utils.training import Cosine, OneCycle, Steps, evaluate, fit
 
 SCHEDULES = {"constant": None, "cosine": Cosine(), "one-cycle": OneCycle(), "steps": Steps()}
+AUGMENTATIONS = ("Flip", "Crop", "Rotate", "Colour", "Erase", "MixUp", "CutMix")
 DATA = ("digits", "shapes", "mnist", "fashion_mnist", "cifar10")
 
 
@@ -46,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             optimizer=optimizer,
             schedule=SCHEDULES[options.schedule],
             loss=_Smoothed(options.label_smoothing) if options.label_smoothing else F.cross_entropy,
-            augment=_augment(options.augment),
+            augment=_augment(options.augment, len(splits.train.classes)),
             precision=options.precision,
             clip=options.clip,
             accumulate=options.accumulate,
@@ -81,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--weight-decay", type=float, help="for the optimizer")
     add("--schedule", choices=SCHEDULES, default="constant", help="of the learning rate (default: constant)")
     add("--label-smoothing", type=float, default=0.0, help="share of the target spread over all classes (default: 0)")
-    add("--augment", nargs="*", default=[], metavar="NAME", help="functions of utils.data.augment, in this order")
+    add("--augment", nargs="*", default=[], metavar="NAME", help=f"in this order, of {', '.join(AUGMENTATIONS)}")
     add("--precision", default="float32", help="float32, bfloat16, float16 or auto (default: float32)")
     add("--clip", type=float, help="largest norm of the gradient (default: none)")
     add("--accumulate", type=int, default=1, help="parts that a batch is computed in (default: 1)")
@@ -130,12 +129,14 @@ def _optimizer(options: argparse.Namespace, model: nn.Module) -> torch.optim.Opt
         raise ValueError(f"{options.optimizer} does not take these settings ({error}).") from None
 
 
-def _augment(names: list[str]) -> Callable[..., Any] | None:
-    if not names:
-        return None
-    from utils.data import augment
-
-    return augment.compose(names)
+def _augment(names: list[str], classes: int) -> list[augment.Step]:
+    """Build the named augmentations with their default strengths."""
+    builders = {name.lower(): getattr(augment, name) for name in AUGMENTATIONS}
+    for name in names:
+        if name.lower() not in builders:
+            raise ValueError(f"--augment names {name!r}, but there are {', '.join(AUGMENTATIONS)}.")
+    chosen = [builders[name.lower()] for name in names]
+    return [build(classes) if "classes" in inspect.signature(build).parameters else build() for build in chosen]
 
 
 @dataclasses.dataclass(frozen=True)

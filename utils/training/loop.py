@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.data import Images
+from utils.data.augment import Step
 from utils.training import distributed, errors
 from utils.training import precision as formats
 from utils.training.checkpoints import Checkpoint
@@ -38,7 +39,7 @@ def fit(
     learning_rate: float = 1e-3,
     schedule: Schedule | None = None,
     loss: Loss = F.cross_entropy,
-    augment: Callable[..., Any] | None = None,
+    augment: Step | Iterable[Step] = (),
     precision: str = "float32",
     clip: float | None = None,
     accumulate: int = 1,
@@ -70,8 +71,9 @@ def fit(
         Multiplies the optimizer's learning rates; ``share`` is the share of all steps that are done, in
         [0, 1). See :mod:`utils.training.schedules`.
     loss : callable(logits, labels) -> mean over the batch
-    augment : callable, optional
-        Changes each training batch, see :mod:`utils.data.augment`.
+    augment : callable or several of them
+        Steps of :mod:`utils.data.augment`, applied to each training batch from left to right, for example
+        ``[Flip(), Crop(4)]``.
     precision : {"float32", "bfloat16", "float16", "auto"}
         Number format of the matrix products; "auto" measures which is faster on this device.
     clip : float, optional
@@ -126,6 +128,7 @@ def fit(
         optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     began, before = time.perf_counter(), 0.0
     world = distributed.join(device)
+    augment = [augment] if callable(augment) else list(augment)
     run = _Run(
         model, train, optimizer, schedule, loss, augment, precision, clip, accumulate, batch_size, epochs, device, world
     )
@@ -183,7 +186,7 @@ class _Run:
     optimizer: torch.optim.Optimizer
     schedule: Schedule | None
     loss: Loss
-    augment: Callable[..., Any] | None
+    augment: Step | list[Step]
     precision: str
     clip: float | None
     accumulate: int
@@ -212,7 +215,7 @@ class _Run:
             "clip": self.clip,
             "precision": self.precision,
             "schedule": _described(self.schedule),
-            "augment": _described(self.augment),
+            "augment": ", ".join(map(_described, self.augment)),
             "loss": _described(self.loss),
             "optimizer": f"{type(self.optimizer).__name__} {self.optimizer.defaults}",
             "learning rates": self.rates,

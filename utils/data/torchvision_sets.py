@@ -1,0 +1,259 @@
+"""The full MNIST, Fashion-MNIST and CIFAR-10: fetched once, checked by checksum, kept in one folder.
+
+The addresses, the checksums and the layout of the folder are torchvision's. What is different: a file is used only
+after its checksum was compared (torchvision checks MNIST when it downloads, and not the files that it reads later);
+it appears under its name only when it is whole; and two processes that ask at once download once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import pickle
+import tarfile
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from functools import cache
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.data.common import Images, Splits
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TIMEOUT = 5  # seconds without a byte before an address is given up
+
+
+def data_folder() -> Path:
+    """Return where downloaded sets are kept: ``CNN_DATA``, or ``cnn-book`` in the user's cache folder."""
+    if os.environ.get("CNN_DATA"):
+        return Path(os.environ["CNN_DATA"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cnn-book"
+
+
+def mnist(validation: int = 5000, *, seed: int = 0) -> Splits:
+    """Return 70,000 digits, grey, 28×28: 55,000 for training, 5,000 for validation, 10,000 for test.
+
+    LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998. 12 MB.
+
+    Parameters
+    ----------
+    validation : int
+        How many of the 60,000 training images to set aside, each class with its share.
+    seed : int
+        Of that choice. The test set is the published one.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the files are neither there nor to be had; says what was tried and where to put them.
+    ValueError
+        When ``validation`` leaves a part empty.
+    """
+    return _idx(
+        "MNIST", tuple("0123456789"), "utils.data.digits(), 5,000 of these digits", data_folder(), validation, seed
+    )
+
+
+def fashion_mnist(validation: int = 5000, *, seed: int = 0) -> Splits:
+    """Return 70,000 pieces of clothing, grey, 28×28, in ten classes, split as by :func:`mnist`.
+
+    Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
+    2017. 31 MB.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the files are neither there nor to be had; says what was tried and where to put them.
+    ValueError
+        When ``validation`` leaves a part empty.
+    """
+    from torchvision.datasets import FashionMNIST
+
+    return _idx("FashionMNIST", tuple(FashionMNIST.classes), "utils.data.digits()", data_folder(), validation, seed)
+
+
+def cifar10(validation: int = 5000, *, seed: int = 0, copy: str | Path | None = None) -> Splits:
+    """Return 60,000 colour images, 32×32, in ten classes: 45,000 for training, 5,000 for validation, 10,000 for test.
+
+    Krizhevsky, "Learning multiple layers of features from tiny images", 2009. 170 MB.
+
+    Parameters
+    ----------
+    validation : int
+        How many of the 50,000 training images to set aside, each class with its share.
+    seed : int
+        Of that choice. The test set is the published one.
+    copy : str or Path, optional
+        A folder with ``train/CLASS/PICTURE`` and ``test/CLASS/PICTURE``, such as a copy as JPEG files; when left out,
+        the environment variable ``CNN_CIFAR10``. The ``source`` of the images then says so, and so should results.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the file is neither there nor to be had; says what was tried and where to put it.
+    ValueError
+        When ``validation`` leaves a part empty, or the copy has other classes.
+    """
+    copy = copy or os.environ.get("CNN_CIFAR10") or None
+    if copy is None:
+        return _cifar10(data_folder(), validation, seed)
+    return _cifar10_copy(Path(copy).expanduser(), validation, seed)
+
+
+@cache
+def _idx(name: str, classes: tuple[str, ...], instead: str, root: Path, validation: int, seed: int) -> Splits:
+    from torchvision import datasets
+
+    source = getattr(datasets, name)
+    arrays = []
+    for file, md5 in source.resources:
+        urls = [mirror + file for mirror in source.mirrors]
+        others = [other for other, _ in source.resources if other != file]
+        path = fetch(name, urls, root / name / "raw" / file, md5, instead, others)
+        arrays.append(_read_idx(gzip.decompress(path.read_bytes())))
+    sets = [
+        Images(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long(), classes, source=name)
+        for images, labels in zip(arrays[::2], arrays[1::2], strict=True)
+    ]
+    return _split(*sets, validation, seed)
+
+
+def _read_idx(data: bytes) -> np.ndarray:
+    """Read the files of MNIST: two zero bytes, type, number of axes, their lengths, then the bytes themselves."""
+    axes = data[3]
+    shape = np.frombuffer(data, ">i4", axes, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
+
+
+@cache
+def _cifar10(root: Path, validation: int, seed: int) -> Splits:
+    from torchvision.datasets import CIFAR10
+
+    path = fetch("CIFAR-10", [CIFAR10.url], root / CIFAR10.filename, CIFAR10.tgz_md5, "utils.data.shapes()")
+    sets = []
+    with tarfile.open(path) as archive:
+        for files in (CIFAR10.train_list, CIFAR10.test_list):
+            # The checksum of the archive was compared, so that these are the published pickles and no others.
+            batches = [
+                pickle.load(archive.extractfile(f"{CIFAR10.base_folder}/{file}"), encoding="latin1")
+                for file, _ in files
+            ]
+            images = torch.from_numpy(np.concatenate([batch["data"] for batch in batches])).view(-1, 3, 32, 32)
+            labels = torch.tensor([label for batch in batches for label in batch["labels"]])
+            sets.append(Images(images, labels, CIFAR10_CLASSES, source="CIFAR-10"))
+    return _split(*sets, validation, seed)
+
+
+@cache
+def _cifar10_copy(path: Path, validation: int, seed: int) -> Splits:
+    from utils.data.folder import folder_images
+
+    sets = []
+    for part in ("train", "test"):
+        images = folder_images(path / part, 32)
+        if images.classes != CIFAR10_CLASSES:
+            raise ValueError(
+                f"{path / part} has the classes {', '.join(images.classes)}, "
+                f"but a copy of CIFAR-10 has {', '.join(CIFAR10_CLASSES)}; name its folders so."
+            )
+        sets.append(replace(images, source="CIFAR-10, a copy as pictures in folders (recompressed if they are JPEG)"))
+    return _split(*sets, validation, seed)
+
+
+def _split(train: Images, test: Images, validation: int, seed: int) -> Splits:
+    """Set aside validation images from the training images, each class with its share; keep the test set."""
+    from sklearn.model_selection import train_test_split
+
+    if not len(train.classes) <= validation <= len(train) - len(train.classes):
+        raise ValueError(
+            f"{validation} validation images were asked for, but of {len(train):,} training images "
+            f"{len(train.classes)} to {len(train) - len(train.classes):,} can be set aside."
+        )
+    kept, aside = train_test_split(
+        np.arange(len(train)), test_size=validation, stratify=train.labels.numpy(), random_state=seed
+    )
+    fit = train.take(torch.from_numpy(kept)).with_statistics()
+    others = (replace(part, mean=fit.mean, std=fit.std) for part in (train.take(torch.from_numpy(aside)), test))
+    return Splits(fit, *others)
+
+
+def fetch(name: str, urls: list[str], path: Path, md5: str, instead: str, others: list[str] | None = None) -> Path:
+    """Return ``path`` when its checksum is right, after downloading it where it is missing or broken.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set, for the message.
+    urls : list of str
+        Addresses of the same file, tried in turn.
+    path : Path
+        Where the file belongs.
+    md5 : str
+        The file's checksum.
+    instead : str
+        What can be used when the file cannot be had.
+    others : list of str, optional
+        Further files that belong beside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        When no address gives the right file.
+    """
+    from filelock import FileLock, Timeout
+
+    if _md5(path) == md5:
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f"{path.name}.lock"), timeout=3600):
+            found = _md5(path)  # another process may have been here first
+            if found == md5:
+                return path
+            failures = []
+            for url in urls:
+                failure = _download(url, path, md5)
+                if failure is None:
+                    return path
+                failures.append(failure)
+    except (OSError, Timeout) as error:
+        failures, found = [f"{path.parent} cannot be written to ({error})"], _md5(path)
+    broken = f" The file that is there is broken (MD5 {found}) and is not used." if found else ""
+    files = f"{path.name} (MD5 {md5})" + (f" and {', '.join(others)}" if others else "")
+    raise FileNotFoundError(
+        f"{name} cannot be had: {'; '.join(failures)}; put {files} by hand into {path.parent}, "
+        f"or set CNN_DATA to the folder that holds {name}; what needs no network is {instead}.{broken}"
+    )
+
+
+def _md5(path: Path) -> str | None:
+    """Return a file's checksum, None when there is no such file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _download(url: str, path: Path, md5: str) -> str | None:
+    """Download to a name of our own, and put the file in its place when its checksum is right; return what failed."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+            print(f"downloading {url} to {path.parent}", flush=True)
+            while block := answer.read(2**20):
+                file.write(block)
+        found = _md5(temporary)
+        if found != md5:
+            return f"{url} gave a broken file (MD5 {found})"
+        temporary.replace(path)
+        return None
+    except (OSError, HTTPException) as error:  # URLError and timeouts are kinds of OSError
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return f"{url} could not be read ({reason})"
+    finally:
+        temporary.unlink(missing_ok=True)
