@@ -20,11 +20,22 @@ _CLASSES = {
     "ConvolutionExplorer": "convolution",
     "DigitReader": "digit_reader",
     "Explore": "explored",
+    "GradientExplorer": "gradient",
     "ReceptiveFieldExplorer": "receptive_field",
+    "ShiftExplorer": "shift",
     "explore": "explored",
 }
 
-__all__ = ["ConvolutionExplorer", "DigitReader", "Explore", "ReceptiveFieldExplorer", "explore", "source"]
+__all__ = [
+    "ConvolutionExplorer",
+    "DigitReader",
+    "Explore",
+    "GradientExplorer",
+    "ReceptiveFieldExplorer",
+    "ShiftExplorer",
+    "explore",
+    "source",
+]
 
 
 def source(*names: str) -> str:
