@@ -23,6 +23,7 @@ _CLASSES = {
     "GradientExplorer": "gradient",
     "ReceptiveFieldExplorer": "receptive_field",
     "ShiftExplorer": "shift",
+    "WindowExplorer": "window",
     "explore": "explored",
 }
 
@@ -33,6 +34,7 @@ __all__ = [
     "GradientExplorer",
     "ReceptiveFieldExplorer",
     "ShiftExplorer",
+    "WindowExplorer",
     "explore",
     "source",
 ]
