@@ -7,7 +7,7 @@
 ``data``                  where images come from
 ``filters``               hand-made kernels, and convolution of a plain 2-D image
 ``models``                one architecture per file
-``training``              fit, evaluate, history, weights on disk
+``training``              fit, evaluate, history, checkpoints; a recipe without a notebook
 ``activations``           what each layer computes
 ``plots``                 every figure style in one place
 ``widgets``               the explorers
