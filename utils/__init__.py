@@ -9,6 +9,7 @@
 ``models``                one architecture per file
 ``training``              fit, evaluate, history, checkpoints; a recipe without a notebook
 ``activations``           what each layer computes
+``diagnosis``             can its confidence be believed; does it learn at all
 ``plots``                 every figure style in one place
 ``widgets``               the explorers
 ``exercises``             the checks behind the exercise notebooks

@@ -7,7 +7,7 @@ smaller than 9 points, and nothing is coloured red against green.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from utils.diagnosis import Reliability
     from utils.training import History
 
 # Okabe and Ito, "Color universal design", 2008, without the yellow that pales on white.
@@ -192,6 +193,55 @@ def learning_curves(history: History, title: str = "") -> np.ndarray:
     if title:
         figure.suptitle(title, fontsize=10)
     return axes
+
+
+def loss_panels(histories: Mapping[str, History], *, columns: int = 3, top: float | None = None) -> np.ndarray:
+    """Draw training and validation loss of several runs, one panel each on one scale; returns the axes.
+
+    Parameters
+    ----------
+    histories : dict of title to History
+    columns : int
+        Panels in a row.
+    top : float, optional
+        The largest loss drawn; the largest there is when left out.
+    """
+    if not histories:
+        raise ValueError("there are no runs to draw; give at least one history.")
+    columns = min(columns, len(histories))
+    rows = math.ceil(len(histories) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 0.3 + 1.85 * rows), sharey=True, squeeze=False)
+    for axis in axes.flat[len(histories) :]:
+        axis.set_visible(False)
+    for axis, (title, history) in zip(axes.flat, histories.items(), strict=False):
+        epochs = range(1, history.epochs + 1)
+        axis.plot(epochs, history.loss, marker="o", markersize=3, label="training")
+        if history.validation_loss:
+            axis.plot(epochs, history.validation_loss, "--", marker="s", markersize=3, label="validation")
+        axis.set(title=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[0, 0].set_ylim(0, top or 1.05 * max(max(h.loss + h.validation_loss, default=1.0) for h in histories.values()))
+    axes[0, 0].legend()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("mean loss", fontsize=10)
+    return axes.ravel()[: len(histories)]
+
+
+def reliability(bins: Reliability) -> Axes:
+    """Draw a reliability diagram: a bar for the accuracy of each bin, a dot at its mean confidence.
+
+    The area of a dot is the bin's share of the answers; on the dashed line the confidence is right.
+    """
+    number = len(bins.share)
+    axis = plt.figure(figsize=(3.6, 2.9)).gca()
+    there = _array(bins.share[None])[0] > 0
+    share, confidence, accuracy = (_array(t[None])[0] for t in (bins.share, bins.confidence, bins.accuracy))
+    axis.bar((np.arange(number) + 0.5) / number, accuracy, width=0.9 / number, color=COLOURS[4], label="accuracy")
+    axis.plot([0, 1], [0, 1], "--", color="#666666", label="calibrated")
+    axis.scatter(confidence[there], accuracy[there], 300 * share[there], color="black", zorder=3, clip_on=False)
+    axis.set(xlim=(0, 1), ylim=(0, 1.06), xlabel="confidence", ylabel="accuracy")
+    axis.legend(loc="upper left")
+    return axis
 
 
 def confusion(counts: Any, classes: Sequence[str]) -> Axes:

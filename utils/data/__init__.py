@@ -7,6 +7,7 @@ Augmentation of batches is in :mod:`utils.data.augment`.
 from __future__ import annotations
 
 from utils.data.common import Images, Splits, stratified_split
+from utils.data.corruptions import CORRUPTIONS, corrupt
 from utils.data.digits import digits
 from utils.data.folder import folder, folder_images
 from utils.data.photos import PHOTOS, photo
@@ -14,6 +15,7 @@ from utils.data.shapes import SHAPES, TEXTURES, Scenes, scenes, shapes
 from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist
 
 __all__ = [
+    "CORRUPTIONS",
     "PHOTOS",
     "SHAPES",
     "TEXTURES",
@@ -21,6 +23,7 @@ __all__ = [
     "Scenes",
     "Splits",
     "cifar10",
+    "corrupt",
     "digits",
     "fashion_mnist",
     "folder",

@@ -257,7 +257,12 @@ def _difference(got: Any, expected: Any, tolerance: float) -> str | None:
             return f"the result is {_brief(got)} ({type(got).__name__}), but it must be a number."
         if isinstance(expected, int) and not isinstance(got, int):
             return f"the result is {got!r} ({type(got).__name__}), but it must be a whole number (int)."
-        if not math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance):
+        # NaN equals NaN here as well, so that a wrong answer of NaN gets its hint; no reference is NaN.
+        if math.isnan(got) and math.isnan(expected):
+            return None
+        # A count is right or wrong; a relative tolerance would let 293,225 pass for 293,226.
+        near = 0.0 if isinstance(expected, int) else tolerance
+        if not math.isclose(got, expected, rel_tol=near, abs_tol=near):
             return f"the result is {_brief(got)}."
         return None
     return None if got == expected else f"the result is {_brief(got)}."

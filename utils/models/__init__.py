@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 
-_CLASSES = {"LeNet": "lenet", "LeNet5": "lenet", "ClassicLeNet": "lenet"}
+_CLASSES = {
+    "ClassicLeNet": "lenet",
+    "DeepCNN": "deep_cnn",
+    "LeNet": "lenet",
+    "LeNet5": "lenet",
+    "SimpleCNN": "small",
+    "TinyVGG": "small",
+}
 
-__all__ = ["ClassicLeNet", "LeNet", "LeNet5"]
+__all__ = ["ClassicLeNet", "DeepCNN", "LeNet", "LeNet5", "SimpleCNN", "TinyVGG"]
 
 
 def __getattr__(name: str):

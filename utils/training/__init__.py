@@ -8,6 +8,7 @@
 ``precision``     float32, bfloat16 or float16, and which is faster here
 ``checkpoints``   weights and whole runs on disk, written whole or not at all
 ``distributed``   one run on several processes, started by ``torchrun``
+``launch``        start a script on several processes of this machine
 ``errors``        what goes wrong, in sentences
 ================  ==================================================================================
 
