@@ -21,10 +21,12 @@ _CLASSES = {
     "DigitReader": "digit_reader",
     "Explore": "explored",
     "GradientExplorer": "gradient",
+    "LearningExplorer": "learning",
     "ReceptiveFieldExplorer": "receptive_field",
     "ShiftExplorer": "shift",
     "WindowExplorer": "window",
     "explore": "explored",
+    "record": "learning",
 }
 
 __all__ = [
@@ -32,10 +34,12 @@ __all__ = [
     "DigitReader",
     "Explore",
     "GradientExplorer",
+    "LearningExplorer",
     "ReceptiveFieldExplorer",
     "ShiftExplorer",
     "WindowExplorer",
     "explore",
+    "record",
     "source",
 ]
 
