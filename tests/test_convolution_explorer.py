@@ -242,7 +242,10 @@ def cell(page, sheet, r, c):
 def retype(page, sheet, r, c, text):
     """Click a number, replace it, confirm."""
     cell(page, sheet, r, c).click()
-    page.wait_for_timeout(30)  # a click on selected text selects it again
+    page.wait_for_timeout(30)  # a click on selected text selects it again, on a busy machine later than this
+    page.wait_for_function(
+        "() => { const i = document.activeElement; return i.selectionStart === 0 && i.selectionEnd === i.value.length; }"
+    )
     page.keyboard.type(text)
     page.keyboard.press("Enter")
 

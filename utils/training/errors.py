@@ -61,7 +61,7 @@ def not_finite(
     where = f"; not finite any more: {', '.join(lost[:3])}{' and others' if len(lost) > 3 else ''}" if lost else ""
     error = FloatingPointError(
         f"the loss of epoch {epoch} is {value} at batch {batch} of {batches} (step {(epoch - 1) * batches + batch}, "
-        f"learning rate {rate:g}){where}. Likely causes: a learning rate that is too large (try a tenth, or clip=1.0), "
+        f"learning rate {rate:g}){where}. Likely causes: a learning rate that is too large (try a tenth), "
         "inputs that are not standardised, or a division by zero or logarithm of zero in the model or the loss."
     )
     error.history = history
