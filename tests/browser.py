@@ -101,3 +101,14 @@ CONTRAST = """() => {
         return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), parseFloat(style.fontSize), node.textContent];
     });
 }"""
+
+
+def until_selected(page) -> None:
+    """Wait until the number that was clicked is selected, as it is long before a person types.
+
+    The explorers select it in a timer, because the browser drops a selection at the end of a click.
+    """
+    page.evaluate("() => new Promise((done) => setTimeout(() => setTimeout(done)))")
+    page.wait_for_function(
+        "() => { const i = document.activeElement; return i.selectionStart === 0 && i.selectionEnd === i.value.length; }"
+    )

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of
+from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of, until_selected
 from utils.widgets import ConvolutionExplorer, source
 from utils.widgets.convolution import IMAGES, KERNELS, MODES, RANGES
 
@@ -242,10 +242,7 @@ def cell(page, sheet, r, c):
 def retype(page, sheet, r, c, text):
     """Click a number, replace it, confirm."""
     cell(page, sheet, r, c).click()
-    page.wait_for_timeout(30)  # a click on selected text selects it again, on a busy machine later than this
-    page.wait_for_function(
-        "() => { const i = document.activeElement; return i.selectionStart === 0 && i.selectionEnd === i.value.length; }"
-    )
+    until_selected(page)
     page.keyboard.type(text)
     page.keyboard.press("Enter")
 
@@ -414,6 +411,7 @@ def test_touch_chooses_and_edits(touched):
     assert selected(page) == (2, 1)
     assert number(formula(page).split()[-1]) == -1
     cell(page, "image", 0, 0).tap()
+    until_selected(page)
     page.keyboard.type("9")
     image = [row[:] for row in IMAGES["worked example"]]
     image[0][0] = 9
@@ -440,6 +438,7 @@ def test_editing_takes_numbers(opened):
         assert "cx-error" not in page.locator(".cx-status").get_attribute("class")
     assert menu(page, "Kernel").input_value() == "your own"
     cell(page, "image", 0, 0).click()
+    until_selected(page)
     page.keyboard.type("8")
     page.keyboard.press("Escape")
     assert cell(page, "image", 0, 0).input_value() == "1"
@@ -452,6 +451,7 @@ def test_editing_takes_numbers(opened):
 def test_bad_cells_keep_the_old_number_and_say_so(opened, text):
     page = opened(ConvolutionExplorer(image="worked example"))
     cell(page, "image", 0, 2).click()
+    until_selected(page)
     page.keyboard.press("Backspace")
     page.keyboard.type(text)
     # What cannot become a number is refused at once; what is only begun, when the cell is left.
@@ -597,6 +597,7 @@ def test_replacing_the_image_while_a_cell_is_typed_in(opened):
     explorer = ConvolutionExplorer(image="photograph")
     page = opened(explorer, explorer)
     cell(page, "image", 11, 11).click()
+    until_selected(page)
     page.keyboard.type("x")
     assert "takes a number" in status(page)
     page.evaluate(

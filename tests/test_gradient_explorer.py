@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from playwright.sync_api import expect
 
-from browser import CONTRAST, LAPTOP, PHONE, call, open_page, page_of
+from browser import CONTRAST, LAPTOP, PHONE, call, open_page, page_of, until_selected
 from utils.widgets import GradientExplorer, source
 from utils.widgets.gradient import OPERATIONS, PRESETS, RANGES, SIDES
 
@@ -497,6 +497,7 @@ def test_output_gradient_by_buttons_and_taps(opened):
     button(page, "One cell").click()  # none is selected: the first
     assert shown(page, "gradient") == [[1, 0, 0], [0, 0, 0], [0, 0, 0]] and status(page).startswith("Output [0, 0]")
     cell(page, "gradient", 2, 2).click()
+    until_selected(page)
     page.keyboard.type("7")
     page.keyboard.press("Enter")
     target = cell(page, "gradient", 2, 2)
@@ -526,14 +527,13 @@ def test_editing_takes_whole_numbers(opened):
         assert_shows(page, state)
         assert "cx-error" not in part(page, ".cx-status").get_attribute("class")
     cell(page, "image", 3, 3).click()
+    until_selected(page)
     page.keyboard.type("8")  # a click selects the number, so typing replaces it
     state["image"][3][3] = 8
     assert_shows(page, state)
     for _ in range(2):  # a click on a number that is selected drops the selection, and gets it back
         cell(page, "image", 1, 2).click()
-    page.wait_for_function(
-        "() => { const i = document.activeElement; return i.selectionEnd - i.selectionStart === 1; }"
-    )
+    until_selected(page)
     page.keyboard.type("-4")
     state["image"][1][2] = -4
     assert_shows(page, state)
@@ -569,6 +569,7 @@ def test_bad_cells_keep_the_old_number_and_say_so(opened, sheet):
 def test_refusal_is_not_lost_when_the_focus_moves_on(opened):
     page = opened(GradientExplorer())
     cell(page, "image", 0, 0).click()
+    until_selected(page)
     page.keyboard.press("Backspace")
     assert "takes" not in status(page)  # an empty cell may become a number
     page.keyboard.press("Tab")
@@ -576,6 +577,7 @@ def test_refusal_is_not_lost_when_the_focus_moves_on(opened):
     assert status(page).startswith(text)
     assert cell(page, "image", 0, 0).locator("input").input_value() == "1"
     cell(page, "image", 0, 0).click()
+    until_selected(page)
     page.keyboard.type("x")
     menu(page, "Input").select_option("3 × 3")  # the cell that is typed in goes
     assert shown(page, "image") == [[1, 0, 2], [0, 1, 3], [2, 1, 0]]
@@ -585,6 +587,7 @@ def test_input_shrinks_in_another_view_while_a_cell_is_typed_in(opened):
     explorer = GradientExplorer()
     page = opened(explorer, explorer)
     cell(page, "image", 4, 4).click()
+    until_selected(page)
     page.keyboard.type("x")
     page.evaluate(
         """() => { const menu = document.querySelectorAll(".cx-gradient")[1].querySelectorAll("select")[2];
@@ -606,6 +609,7 @@ def test_impossible_layers_say_why_and_are_left_again(opened):
     for name in ("All ones", "One cell", "Clear"):
         assert button(page, name).is_disabled()
     cell(page, "kernel", 1, 1).click()
+    until_selected(page)
     page.keyboard.type("-5")
     assert status(page) == text and shown(page, "kernel")[1][1] == -5
     menu(page, "Operation").select_option("max pooling")
@@ -678,6 +682,7 @@ def test_touch_on_a_phone(touched):
     assert target.locator("input").get_attribute("inputmode") == "none"
     assert cell(page, "image", 0, 0).locator("input").get_attribute("inputmode") == "text"
     cell(page, "image", 0, 2).tap()
+    until_selected(page)
     page.keyboard.type("9")
     assert shown(page, "dx")[0] == [0, 0, -1, 0]
     button(page, "All ones").tap()
