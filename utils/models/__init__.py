@@ -6,14 +6,19 @@ from importlib import import_module
 
 _CLASSES = {
     "ClassicLeNet": "lenet",
+    "ColourNet": "colour_net",
     "DeepCNN": "deep_cnn",
     "LeNet": "lenet",
     "LeNet5": "lenet",
+    "Mirrored": "colour_net",
     "SimpleCNN": "small",
+    "SmallResNet": "small_resnet",
     "TinyVGG": "small",
 }
 
-__all__ = ["ClassicLeNet", "DeepCNN", "LeNet", "LeNet5", "SimpleCNN", "TinyVGG"]
+__all__ = [
+    "ClassicLeNet", "ColourNet", "DeepCNN", "LeNet", "LeNet5", "Mirrored", "SimpleCNN", "SmallResNet", "TinyVGG",
+]  # fmt: skip
 
 
 def __getattr__(name: str):
