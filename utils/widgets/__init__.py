@@ -17,6 +17,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 # The module of ``explore`` has another name: a module called ``explore`` would hide the function.
 _CLASSES = {
+    "AugmentExplorer": "augment",
     "ConvolutionExplorer": "convolution",
     "DigitReader": "digit_reader",
     "Explore": "explored",
@@ -30,6 +31,7 @@ _CLASSES = {
 }
 
 __all__ = [
+    "AugmentExplorer",
     "ConvolutionExplorer",
     "DigitReader",
     "Explore",
