@@ -8,6 +8,7 @@ import re
 import statistics
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tools import execute, notebooks, repository, students
@@ -233,6 +234,18 @@ def test_execute_stores_once_and_then_nothing(tmp_path):
     notebooks.write(stored, path)
     assert run(path)[1]
     assert run(path)[2].cells[0].outputs[0].text.endswith(" s\n")
+
+
+def test_stored_outputs_are_kept_only_while_the_code_is_the_same():
+    def run(number, code):
+        first, second = nbformat.v4.new_code_cell("measure()"), nbformat.v4.new_code_cell(code)
+        first.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"≈ {number} s\n")]
+        return nbformat.v4.new_notebook(cells=[first, second])
+
+    for code, expected in (("x = 1", "≈ 1.0 s\n"), ("x = 2", "≈ 2.0 s\n")):
+        fresh = run("2.0", code)
+        execute.keep_equal(run("1.0", "x = 1"), fresh)
+        assert fresh.cells[0].outputs[0].text == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Execute notebooks and store their outputs: ``python -m tools.execute [CHAPTER]``.
 
-A stored output that equals the new one after sanitising is kept, so that executing again changes
-nothing unless something really changed. Student notebooks are made anew from their solutions first.
+A stored output that equals the new one after sanitising is kept while the code is the same, so that executing
+again changes nothing unless something really changed. Student notebooks are made anew from their solutions first.
 """
 
 from __future__ import annotations
@@ -92,15 +92,12 @@ def tidy(outputs: list) -> list:
 
 
 def keep_equal(stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode) -> None:
-    """Put stored outputs back where the same source gave equal ones."""
-    old: dict[str, list] = {}
-    for cell in stored.cells:
-        if cell.cell_type == "code":
-            old.setdefault(cell.source.rstrip(), []).append(cell.outputs)
-    for cell in fresh.cells:
-        if cell.cell_type != "code" or not (candidates := old.get(cell.source.rstrip())):
-            continue
-        before = candidates.pop(0)
+    """Put stored outputs back where the same code gave equal ones."""
+    old, new = ([cell for cell in notebook.cells if cell.cell_type == "code"] for notebook in (stored, fresh))
+    # Outputs of two versions must not stand side by side: a number in one may be computed from one in another.
+    if [cell.source.rstrip() for cell in old] != [cell.source.rstrip() for cell in new]:
+        return
+    for before, cell in zip((cell.outputs for cell in old), new, strict=True):
         # Views of widgets go with the new state, so their ids must be the new ones.
         if any(notebooks.WIDGET_VIEW in o.get("data", {}) for o in cell.outputs):
             continue

@@ -256,6 +256,10 @@ WRONG = {
         "NaN": nan_error,
         "multiplied by 100": lambda z, y, b: 100 * error_by_matrix(z, y, b),
         "always 10": lambda z, y, b: error_by_matrix(z, y, 10),
+        "every single answer": lambda z, y, b: (
+            sum(abs(p.max().item() - float(p.argmax() == label)) for p, label in zip(z.softmax(1), y, strict=True))
+            / len(y)
+        ),
         "one bin": lambda z, y, b: error_by_matrix(z, y, 1),
         "the result is": lambda z, y, b: binned(z, y, b, lambda n, all_, gap: n * abs(gap)),
         "must be a number": lambda z, y, b: [error_by_matrix(z, y, b)],
@@ -265,6 +269,9 @@ WRONG = {
         "logarithm": lambda z, y: torch.tensor(searched(z, y)).log(),
         "before the softmax": lambda z, y: searched(z.softmax(1), y),
         "T stays 1": lambda z, y: 1,
+        "never falls below 1": lambda z, y: min(
+            (1 + 0.01 * i for i in range(700)), key=lambda t: F.cross_entropy(z / t, y).item()
+        ),
         "case 1 of 20": lambda z, y: z.std().item(),
         "must be a number": lambda z, y: z / searched(z, y),
     },
@@ -293,6 +300,7 @@ WRONG = {
         "the weights are 0": started(lambda w: w.zero_()),
         "take the square root": started(lambda w: w.normal_(0, 2 / w[0].numel())),
         "hence the 2": started(lambda w: w.normal_(0, w[0].numel() ** -0.5)),
+        "Xavier": started(nn.init.xavier_normal_),
         "far too much": started(lambda w: w.normal_()),
         "fan-out": started(lambda w: nn.init.kaiming_normal_(w, mode="fan_out")),
         "PyTorch's own start": lambda model: [
@@ -308,7 +316,7 @@ WRONG = {
         "the body is still frozen": lambda m, c, r: prepared(m, c, r, freeze=True),
         "the head alone": lambda m, c, r: prepared(m, c, r, part=slice(-1, None)),
         "the head is still the old one": lambda m, c, r: prepared(m, c, r, head=False),
-        "is not rate × gradient": lambda m, c, r: prepared(m, c, r, kind=torch.optim.Adam),
+        "is it plain SGD": lambda m, c, r: prepared(m, c, r, kind=torch.optim.Adam),
         "not a pair": lambda m, c, r: prepared(m, c, r, swap=True),
     },
 }

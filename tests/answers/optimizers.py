@@ -39,6 +39,18 @@ def adam(w, gradients, lr, betas, eps, *, start=1):
     return w
 
 
+def adam_with_corrections(w, gradients, lr, betas, eps, *, squares=True, keep=True):
+    """Adam with a fault: v is not corrected, or the corrected means are carried on."""
+    m = v = np.zeros(w.shape)
+    for t in range(1, len(gradients) + 1):
+        m = betas[0] * m + (1 - betas[0]) * gradients[t - 1]
+        v = betas[1] * v + (1 - betas[1]) * gradients[t - 1] ** 2
+        mean, square = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t) if squares else v
+        w = w - lr * mean / (square**0.5 + eps)
+        m, v = (m, v) if keep else (mean, square)
+    return w
+
+
 def adam_in_place(w, gradients, lr, betas, eps):
     w[:] = adam(w, gradients, lr, betas, eps)
     return w
@@ -198,6 +210,8 @@ WRONG = {
     },
     "adam_steps": {
         "t is one too large": lambda *c: adam(*c, start=2),
+        "only m is corrected": lambda *c: adam_with_corrections(*c, squares=False),
+        "written back": lambda *c: adam_with_corrections(*c, keep=False),
         "raised ZeroDivisionError": lambda *c: adam(*c, start=0),
         "not the gradient of this step": lambda w, g, lr, betas, eps: adam(w, g, lr, (0.0, betas[1]), eps),
         "here they are swapped": lambda w, g, lr, betas, eps: adam(w, g, lr, betas[::-1], eps),
@@ -213,6 +227,9 @@ WRONG = {
         ),
         "has already fallen when the warm-up ends": lambda step, steps, warmup, peak: (
             peak * (step + 1) / warmup if step < warmup else rate_by_sine(step, steps, 0, peak)
+        ),
+        "rises above peak": lambda step, steps, warmup, peak: (
+            peak / warmup * (step + 1) if warmup and step <= warmup else rate_by_sine(step, steps, warmup, peak)
         ),
         "the warm-up is missing": lambda step, steps, warmup, peak: rate_by_sine(step, steps, 0, peak),
         "multiply it by peak": lambda step, steps, warmup, peak: rate_by_sine(step, steps, warmup, 1.0),

@@ -83,9 +83,8 @@ class Task:
                 )
             problem = _difference(got, expected, self.tolerance)
             if problem is None and _difference(list(given), list(case), 0.0) is not None:
-                problem = (
-                    "the function changed its arguments; work on a copy (`.clone()`), the caller still needs them."
-                )
+                copied = "`.copy()`" if any(isinstance(value, np.ndarray) for value in case) else "`.clone()`"
+                problem = f"the function changed its arguments; work on a copy ({copied}), the caller still needs them."
                 return fail(self.name, f"case {number} of {len(cases)}: {problem}", _arguments(case))
             if problem is not None:
                 hint = self._hint(answer, cases)

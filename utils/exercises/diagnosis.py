@@ -211,6 +211,11 @@ calibration_error = Task(
         ),
         "the error is multiplied by 100; return a share.": lambda *case: 100 * _error(*case),
         "the number of bins is given; here it is always 10.": lambda logits, labels, bins: _error(logits, labels, 10),
+        "this compares every single answer with its confidence; take the means of each bin first, then their distance.": (
+            lambda logits, labels, bins: (
+                (logits.softmax(1).max(1).values - (logits.argmax(1) == labels).float()).abs().mean().item()
+            )
+        ),
         "this is the difference of mean confidence and accuracy, as if there were one bin.": (
             lambda logits, labels, bins: _error(logits, labels, 1)
         ),
@@ -259,6 +264,9 @@ temperature = Task(
             lambda logits, labels: _search(logits, labels, lambda z, y: diagnosis.reliability(z, y).error)
         ),
         "T stays 1: was a step taken, and was its result returned?": lambda logits, labels: 1.0,
+        "T never falls below 1: a network that is too modest needs a smaller one. Search from 0.2 to 8.": (
+            lambda logits, labels: max(1.0, diagnosis.fit_temperature(logits, labels))
+        ),
     },
 )
 
@@ -424,6 +432,9 @@ start_weights = Behaviour(
         "the standard deviation is √(1/fan-in); a ReLU lets half through, hence the 2.": (
             lambda model: _start(model, how=lambda w: nn.init.normal_(w, 0, w[0].numel() ** -0.5))
         ),
+        "this is Xavier's start, √(2/(fan-in + fan-out)); He's has the fan-in alone.": (
+            lambda model: _start(model, how=nn.init.xavier_normal_)
+        ),
         "the standard deviation is 1, which is far too much for layers with many inputs.": (
             lambda model: _start(model, how=lambda w: nn.init.normal_(w))
         ),
@@ -538,7 +549,9 @@ prepare = Behaviour(
             _wrong_prepare(head_only=True)
         ),
         "the head is still the old one: replace `model[-1]`.": _wrong_prepare(replace=False),
-        "the learning rate is not the one that was given.": _wrong_prepare(used_rate=0.003),
+        "the step is not rate × gradient: is it plain SGD, and with the learning rate that was given?": _wrong_prepare(
+            used_rate=0.003
+        ),
         "the body's weights were drawn anew; only the head is to be new.": _wrong_prepare(anew=True),
     },
     behaviour=_moves,

@@ -144,6 +144,8 @@ def _adam(
     eps: float,
     *,
     correct: bool = True,
+    both: bool = True,
+    written_back: bool = False,
     late: int = 0,
     root: bool = True,
     inside: bool = False,
@@ -156,7 +158,9 @@ def _adam(
     for t, g in enumerate(gradients, 1 + late):
         m = b1 * m + (1 - b1) * g if first else g
         v = b2 * v + (1 - b2) * square(g)
-        mean, squares = (m / (1 - b1**t) if first else m, v / (1 - b2**t)) if correct else (m, v)
+        mean, squares = (m / (1 - b1**t) if first else m, v / (1 - b2**t) if both else v) if correct else (m, v)
+        if written_back:
+            m, v = mean, squares
         scale = np.sqrt(squares + eps) if inside else (np.sqrt(squares) if root else squares) + eps
         w = w + sign * lr * mean / scale
     return w
@@ -176,6 +180,10 @@ adam_steps = Task(
     _adam_cases,
     mistakes={
         "the two corrections are missing: divide m by 1 − β₁^t and v by 1 − β₂^t.": lambda *c: _adam(*c, correct=False),
+        "only m is corrected: divide v by 1 − β₂^t as well.": lambda *c: _adam(*c, both=False),
+        "the corrected values are written back into m and v; give them names of their own, for this step alone.": (
+            lambda *c: _adam(*c, written_back=True)
+        ),
         "t is one too large in the corrections: it is 1 in the first step.": lambda *c: _adam(*c, late=1),
         "the step divides by the square root of v, not by v.": lambda *c: _adam(*c, root=False),
         "eps is added to the root, not inside it.": lambda *c: _adam(*c, inside=True),
@@ -228,11 +236,12 @@ def _rate(
     first: int = 1,
     shifted: bool = True,
     rise: bool = True,
+    longer: int = 0,
     curve: Callable[[float], float] = lambda share: (1 + math.cos(math.pi * share)) / 2,
     end: int = 0,
     scale: bool = True,
 ) -> float:
-    if rise and step < warmup:
+    if rise and step < warmup + longer:
         factor = (step + first) / warmup
     elif shifted:
         factor = curve((step - warmup) / max(1, steps - warmup - end))
@@ -253,6 +262,9 @@ learning_rate = Task(
         "begin at step warmup.": lambda *c: _rate(*c, shifted=False),
         "the cosine has the length of all steps, so it does not reach 0; steps − warmup are left for it.": (
             lambda step, steps, warmup, peak: _rate(step, steps + warmup, warmup, peak)
+        ),
+        "the warm-up takes one step too many and rises above peak: step number `warmup` belongs to the cosine.": (
+            lambda step, steps, warmup, peak: _rate(step, steps, warmup, peak, longer=min(1, warmup))
         ),
         "the warm-up is missing.": lambda step, steps, warmup, peak: _rate(step, steps, 0, peak),
         "a straight line falls here; the factor is (1 + cos πs) / 2.": lambda *c: _rate(*c, curve=lambda s: 1 - s),
