@@ -77,3 +77,14 @@ def test_mirrored_answers_do_not_depend_on_the_side():
     both = Mirrored(model)
     assert torch.allclose(both(x), both(x.flip(-1)), atol=1e-5)
     assert torch.allclose(both(x), model(x) + model(x.flip(-1)), atol=1e-6)
+
+
+def test_moved_views_count_as_much_as_the_others():
+    class Corner(torch.nn.Module):  # the pixel in the middle: which place of the image a view shows there
+        def forward(self, x):
+            return x[:, 0, 2, 2:3]
+
+    x = torch.arange(50.0).view(2, 1, 5, 5)
+    middle, down_right, up_left = x[:, 0, 2, 2:3], x[:, 0, 1, 1:2], x[:, 0, 3, 3:4]
+    expected = 2 * middle + (2 * down_right + 2 * up_left) / 2  # the middle of a mirrored image is the middle
+    assert torch.equal(Mirrored(Corner(), shift=1)(x), expected)

@@ -113,11 +113,29 @@ class ColourNet(nn.Module):
 
 
 class Mirrored(nn.Module):
-    """The sum of a model's logits for an image and for its mirror image: flip at test."""
+    """A model that looks at an image and at its mirror image, and adds its logits: flip at test.
 
-    def __init__(self, model: nn.Module) -> None:
+    Parameters
+    ----------
+    model : nn.Module
+        (n, C, H, W) → logits (n, classes).
+    shift : int
+        When above 0, it also looks at both after moving them up left and down right by so many pixels, the gap filled
+        by reflection; the four moved views together count as much as the two others.
+    """
+
+    def __init__(self, model: nn.Module, shift: int = 0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.shift = model, shift
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self._both(x)
+        if not self.shift:
+            return logits
+        height, width = x.shape[-2:]
+        padded, far = F.pad(x, [self.shift] * 4, mode="reflect"), 2 * self.shift
+        moved = padded[..., far : far + height, far : far + width], padded[..., :height, :width]
+        return logits + sum(map(self._both, moved)) / 2
+
+    def _both(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x) + self.model(x.flip(-1))
