@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from utils import results
 from utils.data import digits
+from utils.data.pictures import Pictures
 from utils.models import LeNet
 from utils.training import evaluate, fit
 
@@ -58,35 +59,33 @@ def ours(model: nn.Module) -> None:
     fit(model, DATA.train, DATA.validation, epochs=EPOCHS, batch_size=BATCH, learning_rate=RATE, device="cpu")
 
 
+def tutorial_epoch(
+    model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer, device: torch.device | str = "cpu"
+) -> float:
+    """One epoch of the tutorials' loop; return the running loss, a mean over batches."""
+    criterion = nn.CrossEntropyLoss()
+    model.train()
+    running = 0.0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        loss = criterion(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        running += loss.item()
+    return running / len(loader)
+
+
 def tutorial(model: nn.Module) -> None:
     """A ``DataLoader`` over PIL pictures, transformed one by one."""
-    from PIL import Image
     from torchvision import transforms
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(DATA.train.mean, DATA.train.std)])
-
-    class Pictures(torch.utils.data.Dataset):
-        def __init__(self, data) -> None:
-            self.images, self.labels = data.images[:, 0].numpy(), data.labels.tolist()
-
-        def __len__(self) -> int:
-            return len(self.labels)
-
-        def __getitem__(self, i: int):
-            return transform(Image.fromarray(self.images[i])), self.labels[i]
-
-    train = DataLoader(Pictures(DATA.train), batch_size=BATCH, shuffle=True)
-    validation = DataLoader(Pictures(DATA.validation), batch_size=500)
-    optimizer, criterion = torch.optim.Adam(model.parameters(), lr=RATE), nn.CrossEntropyLoss()
+    train = DataLoader(Pictures(DATA.train, transform), batch_size=BATCH, shuffle=True)
+    validation = DataLoader(Pictures(DATA.validation, transform), batch_size=500)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     for _ in range(EPOCHS):
-        model.train()
-        running = 0.0
-        for images, labels in train:
-            optimizer.zero_grad()
-            loss = criterion(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            running += loss.item()
+        tutorial_epoch(model, train, optimizer)
         model.eval()
         correct = 0
         with torch.no_grad():

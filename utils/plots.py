@@ -227,6 +227,22 @@ def loss_panels(histories: Mapping[str, History], *, columns: int = 3, top: floa
     return axes.ravel()[: len(histories)]
 
 
+def shares(bars: Mapping[str, Mapping[str, float]], label: str = "share of the time (%)") -> Axes:
+    """Draw a bar for each entry, cut into its parts; the same parts, in per cent, in each."""
+    if not bars:
+        raise ValueError("there are no bars to draw; give at least one.")
+    axis = plt.figure(figsize=(WIDTH, 1.0 + 0.42 * len(bars))).gca()
+    left = np.zeros(len(bars))
+    for number, part in enumerate(next(iter(bars.values()))):
+        widths = np.array([parts[part] for parts in bars.values()])
+        axis.barh(list(bars), widths, left=left, color=COLOURS[number % len(COLOURS)], label=part)
+        left += widths
+    axis.invert_yaxis()
+    axis.set(xlabel=label, xlim=(0, 100))
+    axis.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.4, 1))
+    return axis
+
+
 def reliability(bins: Reliability) -> Axes:
     """Draw a reliability diagram: a bar for the accuracy of each bin, a dot at its mean confidence.
 
