@@ -219,6 +219,14 @@ def test_links_of_reference_pages_lead_somewhere(path):
     assert not broken_links(path.read_text(encoding="utf-8"))
 
 
+def test_start_page_leads_to_every_chapter():
+    contents = yaml.safe_load((notebooks.ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    parts = [part["chapters"] for part in contents["parts"] if part["caption"] != "Reference"]
+    page = (notebooks.ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!reference)([\w/]+)\.ipynb\)", page.split("## The way through")[1])
+    assert links == [chapter["file"].removeprefix("book/") for chapters in parts for chapter in chapters]
+
+
 def test_links_of_common_mistakes_lead_somewhere():
     cells = notebooks.read(FOLDER / "common_mistakes.ipynb").cells
     assert not broken_links("\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
