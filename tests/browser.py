@@ -103,10 +103,61 @@ CONTRAST = """() => {
 }"""
 
 
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+# What is seen and reaches beyond the right edge of its explorer.
+SPILL = """() => [...document.querySelectorAll(".cx")].flatMap((root) => {
+    const edge = root.getBoundingClientRect().right;
+    return [...root.querySelectorAll("*")].filter((node) => node.checkVisibility() &&
+        node.getBoundingClientRect().right > edge + 0.1).map((node) => node.outerHTML.slice(0, 80));
+})"""
+
+
+def status(page, nth=0) -> str:
+    """Return the sentence of the nth explorer."""
+    return page.locator(".cx-status").nth(nth).inner_text()
+
+
+def menu(page, name):
+    """Return the menu that stands behind a word."""
+    return page.locator(f"label:has(> span:text-is('{name}')) select").first
+
+
+def button(page, name):
+    """Return the first button of that name."""
+    return page.get_by_role("button", name=name, exact=True).first
+
+
+def assert_legible(page, *, texts: int = 5) -> list:
+    """Nothing is wider than the page, texts stand out (WCAG 2.1: 4.5) and have 12 pixels; return them.
+
+    ``texts``: how many there are at least, so that an empty figure does not pass.
+    """
+    assert page.evaluate(OVERFLOW) == 0, page.viewport_size
+    wide = "nodes => nodes.map((node) => node.scrollWidth - node.clientWidth)"
+    assert max(page.locator(".explorer").evaluate_all(wide)) == 0, page.viewport_size
+    found = page.evaluate(CONTRAST)
+    assert len(found) >= texts and min(found)[0] >= 4.5, min(found)
+    assert min(size for _, size, _ in found) >= 12
+    return found
+
+
+def assert_touchable(page, selector: str = ".cx button, .cx select, .cx input") -> None:
+    """Everything that is tapped measures 34 pixels either way."""
+    sides = page.locator(selector).evaluate_all(
+        """nodes => nodes.filter((node) => node.checkVisibility()).map((node) => {
+            const box = node.getBoundingClientRect();
+            return [Math.min(box.width, box.height), node.outerHTML.slice(0, 80)];
+        })"""
+    )
+    assert min(sides)[0] >= 34, min(sides)
+
+
 def until_selected(page) -> None:
     """Wait until the number that was clicked is selected, as it is long before a person types.
 
-    The explorers select it in a timer, because the browser drops a selection at the end of a click.
+    The explorers select it in a timer, because the browser drops a selection at the end of a click: the page's clock
+    must run.
     """
     page.evaluate("() => new Promise((done) => setTimeout(() => setTimeout(done)))")
     page.wait_for_function(

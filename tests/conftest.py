@@ -18,3 +18,39 @@ def browser():
 
     with launch() as instance:
         yield instance
+
+
+@pytest.fixture
+def opened(browser):
+    """Return a function that opens explorers, and check at the end that nothing was reported."""
+    from browser import open_page
+
+    pages = []
+
+    def function(*explorers, **arguments):
+        pages.append(open_page(browser, *explorers, **arguments))
+        return pages[-1]
+
+    yield function
+    for page in pages:
+        assert page.problems == []
+        page.close()
+
+
+@pytest.fixture
+def touched(browser):
+    """Return a function that opens explorers on a telephone."""
+    from browser import PHONE, page_of
+
+    contexts = []
+
+    def function(*explorers):
+        contexts.append(browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True))
+        page = contexts[-1].new_page()
+        page.set_content(page_of(*explorers))
+        page.wait_for_selector(".explorer[data-ready]")
+        return page
+
+    yield function
+    for context in contexts:
+        context.close()

@@ -11,13 +11,12 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from browser import CONTRAST, PHONE, call, open_page, page_of
+from browser import PHONE, assert_legible, assert_touchable, button, call, status
 from utils.data import augment
 from utils.widgets import AugmentExplorer, source
 from utils.widgets.augment import FILLS, LIMITS
 
 MODULE = source("base.js", "augment.js")
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 STRONG = {"flip": 0.5, "crop": 9, "rotate": 60, "brightness": 0.6, "contrast": 0.6, "saturation": 0.8, "erase": 0.2}
 NONE = dict.fromkeys(LIMITS, 0)
 
@@ -178,33 +177,10 @@ def test_bad_changes_keep_the_last_state():
 # The figure
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
-
-
 def slide(page, name, value, nth=0):
     page.get_by_label(name, exact=True).nth(nth).evaluate(
         "(node, v) => { node.value = v; node.dispatchEvent(new Event('input', { bubbles: true })); }", value
     )
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).first
 
 
 def tile(page, number, nth=0):
@@ -326,17 +302,13 @@ def test_keyboard_reaches_everything(opened):
     assert page.get_by_label("Rotate", exact=True).get_attribute("aria-valuetext") == "± 5°"
 
 
-def test_touch_on_a_phone(browser):
-    context = browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_content(page_of(AugmentExplorer()))
-    page.wait_for_selector(".explorer[data-ready]")
+def test_touch_on_a_phone(touched):
+    page = touched(AugmentExplorer())
     page.locator(".aug-grid button").nth(4).tap()
     assert status(page).startswith("Result 5: ")
     before = tile(page, 5)
     button(page, "Draw again").tap()
     assert status(page).startswith("Result 5: ") and not torch.equal(tile(page, 5), before)
-    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -344,15 +316,8 @@ def test_small_phone_and_both_colour_modes(opened, theme):
     page = opened(AugmentExplorer(mixup=1, cutmix=1, **STRONG), width=PHONE, theme=theme)
     for width in (PHONE, 320):
         page.set_viewport_size({"width": width, "height": 740})
-        assert page.evaluate(OVERFLOW) == 0, width
-        assert page.locator(".explorer").evaluate("node => node.scrollWidth - node.clientWidth") == 0
-        texts = page.evaluate(CONTRAST)
-        assert min(texts)[0] >= 4.5, min(texts)
-        assert min(size for _, size, _ in texts) >= 12
-    targets = page.locator(".cx button, .cx select, .cx input").evaluate_all(
-        "nodes => nodes.map((n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height))"
-    )
-    assert min(targets) >= 34
+        assert_legible(page)
+    assert_touchable(page)
 
 
 def test_pictures_of_your_own(opened):

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of, until_selected
+from browser import CONTRAST, LAPTOP, OVERFLOW, PHONE, assert_legible, assert_touchable, page_of, status, until_selected
 from utils.widgets import ConvolutionExplorer, source
 from utils.widgets.convolution import IMAGES, KERNELS, MODES, RANGES
 
@@ -204,10 +204,6 @@ def assert_shows(page, expected, nth=0):
     assert torch.allclose(got, expected, rtol=6e-3, atol=1e-9), (got, expected)
 
 
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
-
-
 def formula(page, nth=0):
     return " ".join(page.locator(".cx-sum").nth(nth).inner_text().split())
 
@@ -245,38 +241,6 @@ def retype(page, sheet, r, c, text):
     until_selected(page)
     page.keyboard.type(text)
     page.keyboard.press("Enter")
-
-
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-@pytest.fixture
-def touched(browser):
-    """Return a function that opens explorers on a telephone."""
-    contexts = []
-
-    def function(*explorers):
-        contexts.append(browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True))
-        page = contexts[-1].new_page()
-        page.set_content(page_of(*explorers))
-        page.wait_for_selector(".explorer[data-ready]")
-        return page
-
-    yield function
-    for context in contexts:
-        context.close()
 
 
 def test_worked_example_as_shown(opened):
@@ -522,6 +486,7 @@ def test_play_pause_and_reset(opened):
     page.clock.run_for(200)
     assert selected(page) == (1, 0)
     press(page, "Stride: less")
+    page.clock.resume()  # the selection of a clicked number waits for a timer
     retype(page, "kernel", 0, 0, "4")
     press(page, "Reset")
     assert_shows(page, torch_conv(IMAGES["worked example"], KERNELS["Laplacian"], stride=2))
@@ -608,9 +573,6 @@ def test_replacing_the_image_while_a_cell_is_typed_in(opened):
     assert_shows(page, torch_conv(IMAGES["ramp"], KERNELS["vertical edge"]), 1)
 
 
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_fits_a_small_phone(opened, theme):
     page = opened(ConvolutionExplorer(), width=PHONE, theme=theme)
@@ -630,16 +592,8 @@ def test_fits_a_small_phone(opened, theme):
         corner = page.locator(".cx-image .cx-tap").last.bounding_box()
         assert corner["x"] >= 0 and corner["x"] + corner["width"] <= width
         press(page, "Padding: less", 4)
-    sizes = page.evaluate(
-        """() => [...document.querySelectorAll(".cx-conv *")].filter((node) => node.checkVisibility() &&
-            (node.matches("input") || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())))
-            .map((node) => parseFloat(getComputedStyle(node).fontSize))"""
-    )
-    assert min(sizes) >= 12
-    boxes = page.locator(".cx-conv button, .cx-conv select").evaluate_all(
-        "nodes => nodes.map(node => { const b = node.getBoundingClientRect(); return [b.width, b.height]; })"
-    )
-    assert min(min(box) for box in boxes) >= 34
+    assert_legible(page)
+    assert_touchable(page, ".cx button, .cx select")
     cells = page.locator(".cx-conv .cx-cell").evaluate_all("nodes => nodes.map(n => n.getBoundingClientRect().width)")
     assert min(cells) >= 22
 

@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from playwright.sync_api import expect
 
-from browser import CONTRAST, LAPTOP, PHONE, call, open_page, page_of, until_selected
+from browser import LAPTOP, OVERFLOW, PHONE, assert_legible, assert_touchable, button, call, page_of, until_selected
 from utils.widgets import GradientExplorer, source
 from utils.widgets.gradient import OPERATIONS, PRESETS, RANGES, SIDES
 
 MODULE = source("base.js", "gradient.js")
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 STATE = ("operation", "image", "kernel", "window", "stride", "padding", "gradient")
 
 
@@ -201,38 +200,6 @@ def test_bad_assignment_keeps_the_old_value():
 # The figure
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-@pytest.fixture
-def touched(browser):
-    """Return a function that opens explorers on a telephone."""
-    contexts = []
-
-    def function(*explorers):
-        contexts.append(browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True))
-        page = contexts[-1].new_page()
-        page.set_content(page_of(*explorers))
-        page.wait_for_selector(".explorer[data-ready]")
-        return page
-
-    yield function
-    for context in contexts:
-        context.close()
-
-
 def number(text):
     return float(Fraction(text.replace("−", "-")))
 
@@ -283,10 +250,6 @@ def work(page, nth=0):
 
 def menu(page, name):
     return page.get_by_role("combobox", name=name, exact=True).first
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).first
 
 
 def assert_shows(page, state, nth=0):
@@ -701,15 +664,8 @@ def test_small_phone_and_both_colour_modes(opened, theme):
             menu(page, "Preset").select_option(name)
             for size in ("6 × 6", "2 × 2", "4 × 4"):
                 menu(page, "Input").select_option(size)
-                assert page.evaluate(OVERFLOW) == 0, (width, name, size)
-                assert page.locator(".cx-gradient").evaluate("node => node.scrollWidth - node.clientWidth") == 0
-                texts = page.evaluate(CONTRAST)
-                assert min(texts)[0] >= 4.5, (name, min(texts))
-                assert min(size for _, size, _ in texts) >= 12
-    small = page.locator(".cx button, .cx select, .cx-cell").evaluate_all(
-        "nodes => nodes.filter((n) => n.checkVisibility()).map((n) => n.getBoundingClientRect()).filter((b) => Math.min(b.width, b.height) < 34)"
-    )
-    assert small == []
+                assert_legible(page)
+    assert_touchable(page, ".cx button, .cx select, .cx-cell")
     assert page.evaluate("getComputedStyle(document.querySelector('.cx')).backgroundColor") == (
         "rgb(255, 255, 255)" if theme == "light" else "rgb(20, 24, 29)"
     )

@@ -15,14 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of
+from browser import LAPTOP, PHONE, SPILL, assert_legible, assert_touchable, page_of, status
 from utils.data import Images, Splits, digits
 from utils.widgets import LearningExplorer, record, source
 from utils.widgets import learning as module_of
 
 MODULE = source("base.js", "learning.js")
 RATES = (0.03, 0.3, 1.0)
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 def build():
@@ -422,27 +421,8 @@ def test_small_functions(browser):
 # ---------------------------------------------------------------- the figure
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
 def slider(page, name, nth=0):
     return page.get_by_role("slider", name=name, exact=True).nth(nth)
-
-
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
 
 
 def button(page, name, nth=0):
@@ -814,12 +794,9 @@ def test_the_curve_is_a_slider_for_the_mouse(opened):
     assert_shows(page, result, 60, 0.3)
 
 
-def test_touch_on_a_phone(browser):
+def test_touch_on_a_phone(touched):
     result = recorded()
-    context = browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_content(page_of(LearningExplorer(result, rate=0.3)))
-    page.wait_for_selector(".explorer[data-ready]")
+    page = touched(LearningExplorer(result, rate=0.3))
 
     def begins(text):  # what a tap does comes a moment after it
         page.wait_for_function("text => document.querySelector('.cx-status').textContent.startsWith(text)", arg=text)
@@ -834,7 +811,7 @@ def test_touch_on_a_phone(browser):
     assert_shows(page, result, 10, 1.0)
     button(page, "Reset").tap()
     begins("Step 0 of 60, learning rate 0.3:")
-    client = context.new_cdp_session(page)
+    client = page.context.new_cdp_session(page)
     for kind, step in (("touchStart", 10), ("touchMove", 20), ("touchMove", 3), ("touchEnd", None)):
         places = [] if step is None else [dict(zip(("x", "y"), along(page, step), strict=True))]
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
@@ -845,7 +822,6 @@ def test_touch_on_a_phone(browser):
     page.wait_for_function("window.scrollY > 100")
     box = slider(page, "Step").bounding_box()
     assert 0 < box["y"] < 740 - box["height"]
-    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -856,22 +832,9 @@ def test_small_phone_and_both_colour_modes(opened, theme):
         for t in (0, 5, 19):
             slider(page, "Step", 1).fill(str(t))
             slider(page, "Step", 0).fill(str(2 * t))
-            assert page.evaluate(OVERFLOW) == 0, width
-            spill = page.evaluate(
-                """() => [...document.querySelectorAll(".cx")].flatMap((root) => {
-                    const edge = root.getBoundingClientRect().right;
-                    return [...root.querySelectorAll("*")].filter((n) => n.checkVisibility() &&
-                        n.getBoundingClientRect().right > edge + 0.1).map((n) => n.outerHTML.slice(0, 80));
-                })"""
-            )
-            assert spill == [], width
-            texts = page.evaluate(CONTRAST)
-            assert len(texts) > 150 and min(texts)[0] >= 4.5, min(texts)
-            assert min(size for _, size, _ in texts) >= 12
-        targets = page.locator(".cx button, .cx input").evaluate_all(
-            "nodes => nodes.map((n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height))"
-        )
-        assert min(targets) >= 34
+            assert_legible(page, texts=151)
+            assert page.evaluate(SPILL) == [], width
+        assert_touchable(page)
         boxes = page.locator(".le-filters canvas").evaluate_all(
             "all => all.map((c) => c.getBoundingClientRect().width)"
         )

@@ -8,13 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import CONTRAST, LAPTOP, PHONE, call, open_page, page_of
+from browser import LAPTOP, PHONE, assert_legible, assert_touchable, button, call, menu, status
 from utils.geometry import receptive_field
 from utils.widgets import ReceptiveFieldExplorer, source
 from utils.widgets.receptive_field import PRESETS, RANGES, SIZE
 
 MODULE = source("base.js", "receptive_field.js")
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 # The arithmetic
@@ -99,33 +98,6 @@ def test_bad_arguments_get_one_sentence(arguments, sentence):
 
 
 # The figure
-
-
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
-
-
-def menu(page, name):
-    return page.locator(f"label:has(> span:text-is('{name}')) select").first
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).first
 
 
 def sums(page):
@@ -240,17 +212,13 @@ def test_keyboard_reaches_everything(opened):
     assert page.evaluate("document.activeElement.ariaLabel") == "Layer 2: remove"
 
 
-def test_touch_on_a_phone(browser):
-    context = browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_content(page_of(ReceptiveFieldExplorer()))
-    page.wait_for_selector(".explorer[data-ready]")
+def test_touch_on_a_phone(touched):
+    page = touched(ReceptiveFieldExplorer())
     strip = page.locator(".cx-strips .cx-off").nth(2).bounding_box()
     page.touchscreen.tap(strip["x"] + 3, strip["y"] - 6)  # a finger just above the strip of layer 2
     assert status(page).startswith("Unit 0 of layer 2 sees cells 0 to 4")
     button(page, "Add a layer").tap()
     assert len(sums(page)) == 5
-    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -261,17 +229,10 @@ def test_small_phone_and_both_colour_modes(opened, theme):
         page.wait_for_timeout(60)
         for name in PRESETS:
             menu(page, "Preset").select_option(name)
-            assert page.evaluate(OVERFLOW) == 0, (width, name)
-            assert page.locator(".explorer").evaluate("node => node.scrollWidth - node.clientWidth") == 0
+            texts = assert_legible(page)
         # the last layer of LeNet does not fit behind 15 cells: an error is on the page, too
-        texts = page.evaluate(CONTRAST)
         assert any("Layer" in text and "fit" in text for *_, text in texts)
-        assert min(texts)[0] >= 4.5, min(texts)
-        assert min(size for _, size, _ in texts) >= 12
-    targets = page.locator(".cx button, .cx select, .cx input").evaluate_all(
-        "nodes => nodes.map((n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height))"
-    )
-    assert min(targets) >= 34
+    assert_touchable(page)
 
 
 def test_two_copies_views_and_python(opened):

@@ -12,14 +12,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from browser import CONTRAST, LAPTOP, PHONE, open_page, page_of
+from browser import LAPTOP, PHONE, SPILL, assert_legible, assert_touchable, button, menu, status
 from tools import notebooks
 from utils import data
 from utils.widgets import ShiftExplorer, source
 
 MODULE = source("base.js", "shift.js")
 KINDS = ("max", "average", "blur", "strided", "global")
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 # ---------------------------------------------------------------- the same in PyTorch
@@ -257,33 +256,6 @@ def test_numbers_of_numpy_and_torch_are_taken():
 # ---------------------------------------------------------------- the figure
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
-
-
-def menu(page, name):
-    return page.locator(f"label:has(> span:text-is('{name}')) select").first
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).first
-
-
 def pixels(page, selector):
     """Return the colours of canvases as arrays (side, side, 3)."""
     found = page.locator(selector).evaluate_all(
@@ -500,14 +472,11 @@ def test_keyboard_reaches_everything(opened):
     assert_shows(page, 8, 4, (0, 7))
 
 
-def test_touch_on_a_phone(browser):
-    context = browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_content(page_of(ShiftExplorer(digit=0)))
-    page.wait_for_selector(".explorer[data-ready]")
+def test_touch_on_a_phone(touched):
+    page = touched(ShiftExplorer(digit=0))
     button(page, "one pixel left").tap()
     assert_shows(page, 0, 4, (-1, 0))
-    client = context.new_cdp_session(page)
+    client = page.context.new_cdp_session(page)
 
     def touch(kind, *points):
         places = [dict(zip(("x", "y"), at(page, *point), strict=True), id=i) for i, point in enumerate(points)]
@@ -520,7 +489,6 @@ def test_touch_on_a_phone(browser):
     touch("touchEnd")
     assert_shows(page, 0, 4, (1, 5))
     assert page.evaluate("window.scrollY") == 0  # the finger moved the digit, not the page
-    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -532,16 +500,8 @@ def test_small_phone_and_both_colour_modes(opened, theme):
             menu(page, "Compare with").select_option(compare)
             menu(page, "Window").select_option("2" if compare == "before" else "4")
             button(page, "one pixel right").click()
-            assert page.evaluate(OVERFLOW) == 0, width
-            assert page.locator(".explorer").evaluate("node => node.scrollWidth - node.clientWidth") == 0
-            spill = page.locator(".cx *").evaluate_all(
-                """nodes => { const edge = document.querySelector(".cx").getBoundingClientRect().right;
-                    return nodes.filter((n) => n.getBoundingClientRect().right > edge).length; }"""
-            )
-            assert spill == 0, width
-            texts = page.evaluate(CONTRAST)
-            assert len(texts) > 25 and min(texts)[0] >= 4.5, min(texts)
-            assert min(size for _, size, _ in texts) >= 12
+            assert_legible(page, texts=26)
+            assert page.evaluate(SPILL) == [], width
         box = page.locator(".sh-pad canvas").bounding_box()
         assert box["width"] >= 140 and box["width"] == pytest.approx(box["height"], abs=0.5)
         boxes = page.locator(".sh-map canvas").evaluate_all("all => all.map((c) => c.getBoundingClientRect().width)")
@@ -549,10 +509,7 @@ def test_small_phone_and_both_colour_modes(opened, theme):
         places = {name: button(page, f"one pixel {name}").bounding_box() for name in ("up", "left", "right", "down")}
         assert places["up"]["y"] < places["left"]["y"] == places["right"]["y"] < places["down"]["y"]
         assert places["left"]["x"] < places["up"]["x"] == places["down"]["x"] < places["right"]["x"]
-        targets = page.locator(".cx button, .cx select").evaluate_all(
-            "nodes => nodes.map((n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height))"
-        )
-        assert min(targets) >= 34
+        assert_touchable(page)
 
 
 def test_the_grid_is_that_of_the_windows(opened):

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 from playwright.sync_api import expect
 
-from browser import CONTRAST, PHONE, call, open_page, page_of
+from browser import PHONE, assert_legible, assert_touchable, button, call, menu, status
 from utils.geometry import output_size
 from utils.widgets import WindowExplorer, source
 from utils.widgets.window import KINDS, PRESETS, RANGES
 
 MODULE = source("base.js", "window.js")
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CONVOLUTION, MAX, AVERAGE = KINDS
 
 
@@ -349,33 +348,6 @@ def test_defaults_are_those_of_pytorch():
 # The figure
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens explorers, and check at the end that nothing was reported."""
-    pages = []
-
-    def function(*explorers, **arguments):
-        pages.append(open_page(browser, *explorers, **arguments))
-        return pages[-1]
-
-    yield function
-    for page in pages:
-        assert page.problems == []
-        page.close()
-
-
-def status(page, nth=0):
-    return page.locator(".cx-status").nth(nth).inner_text()
-
-
-def menu(page, name):
-    return page.locator(f"label:has(> span:text-is('{name}')) select").first
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).first
-
-
 def set_size(page, n):
     page.get_by_label("Input size").first.fill(str(n))
 
@@ -661,11 +633,8 @@ def test_keyboard_reaches_everything(opened):
     assert page.locator(".cx-status").get_attribute("aria-live") == "polite"
 
 
-def test_touch_on_a_phone(browser):
-    context = browser.new_context(viewport={"width": PHONE, "height": 740}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_content(page_of(WindowExplorer(size=8, stride=2)))
-    page.wait_for_selector(".explorer[data-ready]")
+def test_touch_on_a_phone(touched):
+    page = touched(WindowExplorer(size=8, stride=2))
     page.locator(".cx-output").scroll_into_view_if_needed()
     page.touchscreen.tap(*middle(page, "output", 0.8, 0.5))
     check_picture(page, layer(8, stride=2), (1, 2))
@@ -673,7 +642,6 @@ def test_touch_on_a_phone(browser):
     check_picture(page, layer(8, stride=2), (2, 0))
     button(page, "Next window").tap()
     check_picture(page, layer(8, stride=2), (2, 1))
-    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -681,15 +649,11 @@ def test_small_phone_and_both_colour_modes(opened, theme):
     page = opened(WindowExplorer(size=32, kernel=5, padding=8), width=PHONE, theme=theme)
 
     def check():
-        assert page.evaluate(OVERFLOW) == 0
-        assert page.locator(".explorer").evaluate("node => node.scrollWidth - node.clientWidth") == 0
+        assert_legible(page)
         edge = page.locator(".cx-window").evaluate("node => node.getBoundingClientRect().right")
         for drawing in page.locator(".cx-draw").all():
             box = drawing.bounding_box()
             assert box["x"] + box["width"] <= edge
-        texts = page.evaluate(CONTRAST)
-        assert min(texts)[0] >= 4.5, min(texts)
-        assert min(size for _, size, _ in texts) >= 12
 
     for width in (PHONE, 316):
         page.set_viewport_size({"width": width, "height": 740})
@@ -711,10 +675,7 @@ def test_small_phone_and_both_colour_modes(opened, theme):
     page.set_viewport_size({"width": 900, "height": 740})
     button(page, "Reset").click()
     page.wait_for_function("document.querySelector('.cx-strip').clientWidth > 700")
-    targets = page.locator(".cx button, .cx select, .cx input").evaluate_all(
-        "nodes => nodes.map((n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height))"
-    )
-    assert min(targets) >= 34
+    assert_touchable(page)
     # what the chosen output reads, and what no window reads, stand out from the cells; 3 is WCAG's bound for graphics
     menu(page, "Preset").select_option("stride that does not fit")
     ratios = page.evaluate(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, whole
 
 if TYPE_CHECKING:
     import torch
@@ -134,9 +134,9 @@ class AugmentExplorer(Explorer):
         self.set_trait("size", images.shape[-1])
         state = {
             "strengths": _strengths(strengths or START),
-            "picture": self._whole("picture", picture, len(names) - 1),
+            "picture": whole("picture", picture, 0, len(names) - 1),
             "fill": self._fill(fill),
-            "seed": self._whole("seed", seed, 2**31 - 1),
+            "seed": whole("seed", seed, 0, 2**31 - 1),
         }
         super().__init__(**state, _pixels=images.contiguous().numpy().tobytes(), _start=state)
 
@@ -170,12 +170,6 @@ class AugmentExplorer(Explorer):
         return images.cpu(), list(names)
 
     @staticmethod
-    def _whole(name: str, value: Any, high: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
-            raise ValueError(f"{name} is {value!r}, and must be a whole number from 0 to {high}.")
-        return value
-
-    @staticmethod
     def _fill(value: Any) -> str:
         if value not in FILLS:
             raise ValueError(f"fill is {value!r}, and must be one of {', '.join(FILLS)}.")
@@ -187,7 +181,7 @@ class AugmentExplorer(Explorer):
 
     @traitlets.validate("picture")
     def _validate_picture(self, proposal) -> int:
-        return self._whole("picture", proposal["value"], len(self.names) - 1)
+        return whole("picture", proposal["value"], 0, len(self.names) - 1)
 
     @traitlets.validate("fill")
     def _validate_fill(self, proposal) -> str:
@@ -195,4 +189,4 @@ class AugmentExplorer(Explorer):
 
     @traitlets.validate("seed")
     def _validate_seed(self, proposal) -> int:
-        return self._whole("seed", proposal["value"], 2**31 - 1)
+        return whole("seed", proposal["value"], 0, 2**31 - 1)

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import anywidget
+
+
+def index(value: Any) -> int | None:
+    """Return a whole number of Python, NumPy or torch as an int, and None for anything else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """Return a whole number as an int.
+
+    Raises
+    ------
+    ValueError
+        When it is none, or not from ``low`` to ``high``; the message names the control.
+    """
+    number = index(value)
+    if number is None or not low <= number <= high:
+        raise ValueError(f"{name} is {value!r}, and must be a whole number from {low} to {high}.")
+    return number
 
 
 class Explorer(anywidget.AnyWidget):

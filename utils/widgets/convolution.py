@@ -6,14 +6,13 @@ It computes what ``torch.nn.functional.conv2d`` computes, a cross-correlation; t
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, whole
 
 __all__ = ["IMAGES", "KERNELS", "ConvolutionExplorer"]
 
@@ -120,18 +119,6 @@ def _numbers(name: str, value: Any, presets: dict) -> list[list[float]]:
     return [[int(v) if v == int(v) else float(v) for v in row] for row in array]
 
 
-def _whole(name: str, value: Any) -> int:
-    """Return a whole number in the range of its control."""
-    low, high = RANGES[name]
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise ValueError(f"{name} is {value!r}, and must be a whole number from {low} to {high}.")
-    return number
-
-
 def _mode(value: Any) -> str:
     if value not in MODES:
         raise ValueError(f"padding_mode is {value!r}, and must be one of {', '.join(map(repr, MODES))}.")
@@ -220,10 +207,10 @@ class ConvolutionExplorer(Explorer):
         state = {
             "image": _numbers("image", image, IMAGES),
             "kernel": _numbers("kernel", kernel, KERNELS),
-            "padding": _whole("padding", padding),
+            "padding": whole("padding", padding, *RANGES["padding"]),
             "padding_mode": _mode(padding_mode),
-            "stride": _whole("stride", stride),
-            "dilation": _whole("dilation", dilation),
+            "stride": whole("stride", stride, *RANGES["stride"]),
+            "dilation": whole("dilation", dilation, *RANGES["dilation"]),
         }
         _check_together(state["image"], state["kernel"], state["padding"], state["padding_mode"], state["dilation"])
         super().__init__(**state, _start=state)
@@ -238,7 +225,8 @@ class ConvolutionExplorer(Explorer):
 
     @traitlets.validate("padding", "stride", "dilation")
     def _validate_whole(self, proposal) -> int:
-        return _whole(proposal["trait"].name, proposal["value"])
+        name = proposal["trait"].name
+        return whole(name, proposal["value"], *RANGES[name])
 
     @traitlets.validate("padding_mode")
     def _validate_mode(self, proposal) -> str:

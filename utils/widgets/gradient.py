@@ -7,13 +7,12 @@ of equal maxima in reading order gets everything) and ``avg_pool2d`` (which coun
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, whole
 
 __all__ = ["OPERATIONS", "PRESETS", "GradientExplorer"]
 
@@ -65,16 +64,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> int:
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise ValueError(f"{name} is {value!r}, and must be a whole number from {low} to {high}.")
-    return number
-
-
 def _grid(name: str, value: Any) -> list[list[int]]:
     """Return rows of whole numbers, or raise a ValueError that names the fault."""
     if hasattr(value, "tolist"):  # an array or a tensor
@@ -89,8 +78,8 @@ def _grid(name: str, value: Any) -> list[list[int]]:
     if name == "kernel" and lengths != {len(value)}:
         raise ValueError(f"kernel is {len(value)} × {len(value[0])}, and must be square.")
     # The 3.0 of an array is the whole number 3.
-    whole = [[int(v) if isinstance(v, float) and v.is_integer() else v for v in row] for row in value]
-    return [[_whole(f"{name}[{r}, {c}]", v, -LIMIT, LIMIT) for c, v in enumerate(row)] for r, row in enumerate(whole)]
+    rows = [[int(v) if isinstance(v, float) and v.is_integer() else v for v in row] for row in value]
+    return [[whole(f"{name}[{r}, {c}]", v, -LIMIT, LIMIT) for c, v in enumerate(row)] for r, row in enumerate(rows)]
 
 
 def _operation(value: Any) -> str:
@@ -201,7 +190,7 @@ class GradientExplorer(Explorer):
             "kernel": _grid("kernel", known["kernel"] if kernel is None else kernel),
         }
         for name, value in (("window", window), ("stride", stride), ("padding", padding)):
-            state[name] = known[name] if value is None else _whole(name, value, *RANGES[name])
+            state[name] = known[name] if value is None else whole(name, value, *RANGES[name])
         size = _output_size(state)
         if gradient is None:
             own = known["gradient"]
@@ -216,7 +205,7 @@ class GradientExplorer(Explorer):
     @traitlets.validate("window", "stride", "padding")
     def _validate_whole(self, proposal) -> int:
         name = proposal["trait"].name
-        return _whole(name, proposal["value"], *RANGES[name])
+        return whole(name, proposal["value"], *RANGES[name])
 
     @traitlets.validate("operation")
     def _validate_operation(self, proposal) -> str:

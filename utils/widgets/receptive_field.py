@@ -5,13 +5,12 @@ The arithmetic is in ``receptive_field.js``, so the explorer also works in a pag
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, whole
 
 __all__ = ["PRESETS", "ReceptiveFieldExplorer"]
 
@@ -28,16 +27,6 @@ PRESETS: dict[str, list[list[int]]] = {
 RANGES = {"kernel": (1, 11), "stride": (1, 4), "dilation": (1, 8)}
 SIZE = (1, 64)
 MOST = 6
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> int:
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise ValueError(f"{name} is {value!r}, and must be a whole number from {low} to {high}.")
-    return number
 
 
 def _stack(value: Any) -> list[list[int]]:
@@ -60,7 +49,7 @@ def _stack(value: Any) -> list[list[int]]:
         full = (*layer, *(1, 1, 1)[len(layer) :])
         result.append(
             [
-                _whole(f"the {name} of layer {i}", number, *RANGES[name])
+                whole(f"the {name} of layer {i}", number, *RANGES[name])
                 for name, number in zip(RANGES, full, strict=True)
             ]
         )
@@ -105,7 +94,7 @@ class ReceptiveFieldExplorer(Explorer):
     _start = traitlets.Dict().tag(sync=True)
 
     def __init__(self, *, layers: Any = "three 3 × 3", size: int = 28) -> None:
-        state = {"layers": _stack(layers), "size": _whole("size", size, *SIZE)}
+        state = {"layers": _stack(layers), "size": whole("size", size, *SIZE)}
         super().__init__(**state, _start=state)
 
     @traitlets.validate("layers")
@@ -114,4 +103,4 @@ class ReceptiveFieldExplorer(Explorer):
 
     @traitlets.validate("size")
     def _validate_size(self, proposal) -> int:
-        return _whole("size", proposal["value"], *SIZE)
+        return whole("size", proposal["value"], *SIZE)

@@ -5,14 +5,13 @@ The arithmetic is in ``shift.js``, so the explorer also works in a page without 
 
 from __future__ import annotations
 
-import operator
 from functools import cache
 from typing import Any
 
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, index, whole
 
 __all__ = ["ShiftExplorer"]
 
@@ -32,30 +31,15 @@ def _digits() -> bytes:
     return train.images[first].numpy().tobytes()
 
 
-def _whole(value: Any) -> int | None:
-    """Return a whole number as an int, and None for anything else."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return None
-
-
-def _digit(value: Any) -> int:
-    number = _whole(value)
-    if number is None or not 0 <= number <= 9:
-        raise ValueError(f"digit is {value!r}, and must be a whole number from 0 to 9.")
-    return number
-
-
 def _window(value: Any) -> int:
-    number = _whole(value)
+    number = index(value)
     if number not in WINDOWS:
         raise ValueError(f"window is {value!r}, and must be 2 or 4: the sides of the windows that are compared.")
     return number
 
 
 def _shift(value: Any) -> list[int]:
-    pair = [_whole(one) for one in value] if isinstance(value, (list, tuple)) else []
+    pair = [index(one) for one in value] if isinstance(value, (list, tuple)) else []
     if len(pair) != 2 or any(one is None or abs(one) > MOST for one in pair):
         raise ValueError(
             f"shift is {value!r}, and must be two whole numbers from -{MOST} to {MOST}: pixels to the right and down."
@@ -124,7 +108,7 @@ class ShiftExplorer(Explorer):
         self, *, digit: int = 5, window: int = 4, shift: tuple[int, int] = (0, 0), compare: str = "before"
     ) -> None:
         state = {
-            "digit": _digit(digit),
+            "digit": whole("digit", digit, 0, 9),
             "window": _window(window),
             "shift": _shift(shift),
             "compare": _compare(compare),
@@ -133,7 +117,7 @@ class ShiftExplorer(Explorer):
 
     @traitlets.validate("digit")
     def _validate_digit(self, proposal) -> int:
-        return _digit(proposal["value"])
+        return whole("digit", proposal["value"], 0, 9)
 
     @traitlets.validate("window")
     def _validate_window(self, proposal) -> int:

@@ -5,13 +5,12 @@ The arithmetic is in ``window.js``, so the explorer also works in a page without
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import traitlets
 
 from utils.widgets import source
-from utils.widgets.base import Explorer
+from utils.widgets.base import Explorer, whole
 
 __all__ = ["KINDS", "PRESETS", "WindowExplorer"]
 
@@ -39,18 +38,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ceil_mode that adds nothing": _layer(5, 2, 1, 2, kind=1, ceil=True),
     "average pooling 3 × 3, padding 1": _layer(6, 3, 1, kind=2),
 }
-
-
-def _whole(name: str, value: Any) -> int:
-    """Return a whole number in the range of its control, or raise a ValueError that names the fault."""
-    low, high = RANGES[name]
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise ValueError(f"{name} is {value!r}, and must be a whole number from {low} to {high}.")
-    return number
 
 
 def _kind(value: Any) -> str:
@@ -126,17 +113,22 @@ class WindowExplorer(Explorer):
         kind: str = "convolution",
         ceil_mode: bool = False,
     ) -> None:
-        state: dict[str, Any] = {"kind": _kind(kind), "ceil_mode": _flag(ceil_mode), "kernel": _whole("kernel", kernel)}
+        state: dict[str, Any] = {
+            "kind": _kind(kind),
+            "ceil_mode": _flag(ceil_mode),
+            "kernel": whole("kernel", kernel, *RANGES["kernel"]),
+        }
         if stride is None:
             # A pooling layer whose kernel exceeds the range of the stride needs its stride spelt out.
             stride = 1 if state["kind"] == "convolution" else kernel
         numbers = {"size": size, "padding": padding, "stride": stride, "dilation": dilation}
-        state |= {name: _whole(name, value) for name, value in numbers.items()}
+        state |= {name: whole(name, value, *RANGES[name]) for name, value in numbers.items()}
         super().__init__(**state, _start=state)
 
     @traitlets.validate("size", "kernel", "padding", "stride", "dilation")
     def _validate_whole(self, proposal) -> int:
-        return _whole(proposal["trait"].name, proposal["value"])
+        name = proposal["trait"].name
+        return whole(name, proposal["value"], *RANGES[name])
 
     @traitlets.validate("kind")
     def _validate_kind(self, proposal) -> str:
