@@ -9,6 +9,7 @@
 ``models``                one architecture per file
 ``training``              fit, evaluate, history, checkpoints; a recipe without a notebook
 ``activations``           what each layer computes
+``architecture``          which operations a network consists of, their costs, and how they are wired
 ``diagnosis``             can its confidence be believed; does it learn at all
 ``plots``                 every figure style in one place
 ``widgets``               the explorers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -61,28 +62,35 @@ def capture(model: nn.Module, *names: str) -> Iterator[dict[str, torch.Tensor]]:
             handle.remove()
 
 
+def multiply_adds(layer: nn.Module, output: torch.Tensor) -> int:
+    """Return the multiply-adds of a layer for one image: one for each weight at each output position.
+
+    Convolutions and dense layers count, everything else is 0. ``output`` is what the layer gave, (N, …).
+    """
+    if isinstance(layer, nn.Conv2d):
+        return layer.weight.numel() * output.shape[-1] * output.shape[-2]
+    if isinstance(layer, nn.Linear):
+        # A dense layer may work on many places at once: (N, …, features).
+        return layer.weight.numel() * math.prod(output.shape[1:-1])
+    return 0
+
+
 def layer_table(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, object]]:
     """Return one row for each leaf layer: name, kind, output shape, parameters, multiply-adds for one image.
 
-    Multiply-adds are counted for convolutions and dense layers, one for each weight at each output
-    position; everything else counts 0. ``shape`` is the shape of one input, (C, H, W).
+    Multiply-adds are those of :func:`multiply_adds`. ``shape`` is the shape of one input, (C, H, W).
     """
     rows: list[dict[str, object]] = []
 
     def hook(name: str):
         def inner(layer, _inputs, output):
-            work = 0
-            if isinstance(layer, nn.Conv2d):
-                work = layer.weight.numel() * output.shape[-1] * output.shape[-2]
-            elif isinstance(layer, nn.Linear):
-                work = layer.weight.numel()
             rows.append(
                 {
                     "layer": name,
                     "kind": type(layer).__name__,
                     "output": "×".join(map(str, output.shape[1:])),
                     "parameters": sum(p.numel() for p in layer.parameters()),
-                    "multiply_adds": work,
+                    "multiply_adds": multiply_adds(layer, output),
                 }
             )
 

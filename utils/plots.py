@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from utils.architecture import Block, Step
     from utils.diagnosis import Reliability
     from utils.training import History
 
@@ -275,6 +276,148 @@ def confusion(counts: Any, classes: Sequence[str]) -> Axes:
     axis.set_xticks(ticks, classes)
     axis.set_yticks(ticks, classes)
     axis.set(xlabel="predicted", ylabel="true")
+    return axis
+
+
+def wiring(steps: Sequence[Step], title: str = "", source: str = "input") -> Axes:
+    """Draw how the steps of a block are wired, from top to bottom; parallel branches stand side by side.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        From ``utils.architecture.trace``, best through ``merged``. One column of boxes for each branch; an edge that
+        passes over rows gets a column of its own.
+    source : str
+        What the top box says.
+    """
+    # Each step stands one row below the lowest of what it reads; long edges pass through empty places (−2 − number).
+    row = [0]
+    for step in steps:
+        row.append(1 + max(row[i + 1] for i in step.inputs))
+    rows: list[list[tuple]] = [[] for _ in range(max(row) + 1)]
+    parents: dict[tuple, list[tuple]] = {}
+    for number in range(-1, len(steps)):
+        rows[row[number + 1]].append((number,))
+        parents[(number,)] = []
+        for reads in steps[number].inputs if number >= 0 else ():
+            last = (reads,)
+            for between in range(row[reads + 1] + 1, row[number + 1]):
+                place = (reads, number, between)
+                rows[between].append(place)
+                parents[place] = [last]
+                last = place
+            parents[(number,)].append(last)
+    texts = {(i,): steps[i].label if i >= 0 else source for i in range(-1, len(steps))}
+    widths = {
+        key: 0.2 + 0.075 * max(map(len, texts[key].split("\n"))) if key in texts else 0.15
+        for line in rows
+        for key in line
+    }
+    # Lanes: the first that reads a step goes on below it; every other branch gets a lane to the right of the last.
+    lanes: list[int] = [0]
+    lane = {(-1,): 0}
+    for number, line in enumerate(rows[1:], 1):
+        claimed: set[int] = set()
+        newest: dict[int, int] = {}
+        for key in sorted(line, key=len):
+            above = min((lane[p] for p in parents[key]), key=lanes.index)
+            if above in claimed:
+                place = lanes.index(newest.get(above, above)) + 1
+                # A lane that nothing further down comes from is free again.
+                busy = {lane[p] for later in rows[number:] for k in later for p in parents[k] if p in lane}
+                if place == len(lanes) or lanes[place] in busy:
+                    lanes.insert(place, len(lanes))
+                newest[above] = lane[key] = lanes[place]
+            else:
+                lane[key] = above
+                claimed.add(above)
+    span = {n: max(widths[key] for key in lane if lane[key] == n) for n in lanes}
+    middle = dict(zip(lanes, np.cumsum([span[n] + 0.18 for n in lanes]) - [span[n] / 2 for n in lanes], strict=True))
+    across = {key: middle[n] for key, n in lane.items()}
+    for line, below in zip(rows, [*rows[1:], []], strict=True):
+        (key, *others) = line
+        neighbours = parents[key] if len(parents[key]) > 2 else [k for k in below if key in parents[k]]
+        if not others and len(neighbours) > 2:
+            across[key] = float(np.mean([across[k] for k in neighbours]))
+    centre = (min(across[k] - widths[k] / 2 for k in across) + max(across[k] + widths[k] / 2 for k in across)) / 2
+    across = {key: x - centre for key, x in across.items()}
+    heights = [0.14 + 0.165 * max((texts[k].count("\n") + 1 for k in line if k in texts), default=1) for line in rows]
+    tops = np.concatenate([[0], np.cumsum([height + 0.26 for height in heights])])
+    wide = max(abs(across[k]) + widths[k] / 2 for k in across)
+    scale = min(1.0, (WIDTH - 0.1) / (2 * wide))
+    figure, axis = plt.subplots(figsize=(2 * wide * scale + 0.1, tops[-1] + (0.25 if title else 0)))
+    line_style = {"color": "#555555", "shrinkA": 0, "shrinkB": 0}
+    for number, line in enumerate(rows):
+        for key in line:
+            x, y, tall = scale * across[key], tops[number], heights[number]
+            for parent in parents[key]:
+                above = row[parent[0] + 1] if len(parent) == 1 else parent[2]
+                axis.annotate(
+                    "",
+                    (x, y),
+                    (scale * across[parent], tops[above] + heights[above]),
+                    arrowprops={"arrowstyle": "-|>" if len(key) == 1 else "-", **line_style},
+                )
+            if len(key) > 1:
+                axis.annotate("", (x, y + tall), (x, y), arrowprops={"arrowstyle": "-", **line_style})
+            if len(key) == 1:
+                joins = key[0] >= 0 and len(steps[key[0]].inputs) > 1
+                face = "#FBE3D3" if joins else "#F2F2F2" if key[0] < 0 else "#DCEBF5"
+                half = scale * widths[key] / 2
+                axis.add_patch(
+                    plt.Rectangle((x - half, y), 2 * half, tall, facecolor=face, edgecolor="#333333", linewidth=0.8)
+                )
+                axis.text(x, y + tall / 2, texts[key], ha="center", va="center", fontsize=9, linespacing=1.15)
+    axis.set(xlim=(-wide * scale, wide * scale), ylim=(tops[-1] - 0.2, -0.05))
+    axis.set_axis_off()
+    if title:
+        axis.set_title(title)
+    return axis
+
+
+def network(blocks: Sequence[Block], shape: Sequence[int], title: str = "") -> Axes:
+    """Draw a whole network from top to bottom: a slab as wide as its maps, thicker with more channels.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        From ``utils.architecture.blocks``.
+    shape : (C, H, W)
+        Of the image that goes in.
+    """
+    from utils.architecture import count
+
+    entries = [("image", "", tuple(shape), 0, 0)]
+    entries += [(b.name, b.kind, b.shape, b.parameters, b.multiply_adds) for b in blocks]
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.35 + 0.27 * len(entries) + (0.25 if title else 0)))
+    largest = max(shape[1:])
+    for i, (name, kind, size, parameters, work) in enumerate(entries):
+        is_map = len(size) == 3
+        wide = 1.7 * size[-1] / largest if is_map else 0.04
+        tall = min(0.86, 0.10 + 0.07 * math.log2(size[0]))
+        axis.add_patch(
+            plt.Rectangle(
+                (-wide / 2, i + (1 - tall) / 2),
+                wide,
+                tall,
+                facecolor=COLOURS[4 if is_map else 5],
+                edgecolor="#333333",
+                linewidth=0.6,
+            )
+        )
+        axis.text(
+            -1.0, i + 0.5, name if name == kind or not kind else f"{name}: {kind}", ha="right", va="center", fontsize=9
+        )
+        axis.text(1.0, i + 0.5, "×".join(map(str, size)), va="center", fontsize=9)
+        if i:
+            axis.text(2.8, i + 0.5, count(parameters), ha="right", va="center", fontsize=9)
+            axis.text(3.9, i + 0.5, count(work), ha="right", va="center", fontsize=9)
+    for x, text, align in ((1.0, "output", "left"), (2.8, "parameters", "right"), (3.9, "multiply-adds", "right")):
+        axis.text(x, -0.15, text, ha=align, va="center", fontsize=9, color="#555555")
+    axis.set(xlim=(-3.1, 3.95), ylim=(len(entries) + 0.1, -0.6))
+    axis.set_axis_off()
+    if title:
+        axis.set_title(title)
     return axis
 
 
