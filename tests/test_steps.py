@@ -69,18 +69,18 @@ def test_wiring_of_branches():
         ("conv 5×5, 5, stride 2", (-1,), (5, 6, 6), 5, 2),
         ("ReLU", (2,), (5, 6, 6), 5, 2),
         ("concatenate", (1, 3), (8, 6, 6), 5, 2),
-        ("×", (4,), (8, 6, 6), 5, 2),
+        ("scale", (4,), (8, 6, 6), 5, 2),
         ("batch norm", (5,), (8, 6, 6), 5, 2),
         ("+", (6, 5), (8, 6, 6), 5, 2),
-        ("average", (7,), (8,), None, 2),
+        ("global average", (7,), (8,), None, 2),
     ]
     assert architecture.totals(steps) == (sum(p.numel() for p in Branches().parameters()), 12 * 144 + 500 * 36)
     small = architecture.merged(steps)
     # The norm stays a box of its own: the sum reads what is in front of it, too.
     assert [s.label for s in small] == [
-        "conv 1×1, 3", "max pool", "conv 5×5, 5, stride 2\nReLU", "concatenate", "×", "batch norm", "+", "average",
+        "conv 1×1, 3", "max pool", "conv 5×5, 5, stride 2\nReLU", "concatenate\nscale", "batch norm", "+", "global average",
     ]  # fmt: skip
-    assert [s.inputs for s in small] == [(-1,), (0,), (-1,), (1, 2), (3,), (4,), (5, 4), (6,)]
+    assert [s.inputs for s in small] == [(-1,), (0,), (-1,), (1, 2), (3,), (4, 3), (5,)]
     assert architecture.totals(small) == architecture.totals(steps)
 
 

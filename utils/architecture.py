@@ -2,7 +2,8 @@
 
 ``torch.fx`` follows the forward pass of a network symbolically, so additions, concatenations and parallel branches
 are found where the code has them, not where somebody drew them. The chapters on architectures draw their diagrams
-from what is found here (:func:`utils.plots.wiring`, :func:`utils.plots.network`).
+from what is found here (:func:`utils.plots.wiring`, :func:`utils.plots.network`), and so does the explorer
+:class:`utils.widgets.NetworkExplorer`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -24,7 +26,9 @@ _CALLS = {
     "relu": "ReLU", "gelu": "GELU", "silu": "SiLU", "tanh": "tanh", "sigmoid": "sigmoid", "hardswish": "hardswish",
     "relu6": "ReLU6", "mean": "average", "amax": "maximum", "dropout": "dropout", "max_pool2d": "max pool",
     "avg_pool2d": "average pool", "adaptive_avg_pool2d": "average", "truediv": "÷", "permute": "permute", "pad": "pad",
+    "stochastic_depth": "stochastic depth", "chunk": "split", "getitem": "slice",
 }  # fmt: skip
+_LAYERS = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._NormBase, nn.LayerNorm)
 # Steps of one input that a diagram writes into the box of the step in front.
 _SMALL = (
     nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.Dropout, nn.ReLU, nn.ReLU6,
@@ -33,7 +37,7 @@ _SMALL = (
 _NAMES = {
     "BatchNorm2d": "batch norm", "LayerNorm": "layer norm", "GroupNorm": "group norm", "Hardsigmoid": "hard sigmoid",
     "LocalResponseNorm": "response norm", "Dropout": "dropout", "Tanh": "tanh", "Sigmoid": "sigmoid",
-    "Hardswish": "hardswish", "Identity": "identity", "Flatten": "flatten",
+    "Hardswish": "hardswish", "Identity": "identity", "Flatten": "flatten", "LayerNorm2d": "layer norm",
 }  # fmt: skip
 
 
@@ -75,7 +79,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Block:
-    """Neighbouring steps under one name: its output shape, and the sums of their costs."""
+    """Neighbouring steps under one name: its output shape, and the sums of their costs.
+
+    From :func:`outline` it has two things more: ``inputs``, the places in the list of blocks of what it reads (−1 is
+    the image), and ``steps``, its wiring, in which −1 stands for the first of these, −2 for the second.
+    """
 
     name: str
     kind: str
@@ -83,28 +91,52 @@ class Block:
     parameters: int
     multiply_adds: int
     field: int | None
+    inputs: tuple[int, ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(check_images,))
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # A layer of torch.nn that somebody extended, such as torchvision's LayerNorm2d, is still that layer.
+        return super().is_leaf_module(m, module_qualified_name) or (isinstance(m, _LAYERS) and not list(m.children()))
+
 
 class _Recorder(fx.Interpreter):
     """Runs a traced network once and notes every step."""
 
-    def __init__(self, model: nn.Module, graph: fx.GraphModule) -> None:
+    def __init__(self, model: nn.Module, graph: fx.GraphModule, shape: tuple[int, ...]) -> None:
         super().__init__(graph)
-        self.model, self.steps, self.place = model, [], {}
+        self.shape = shape
+        self.model, self.steps, self.place, self.several = model, [], {}, set()
 
     def run_node(self, node: fx.Node) -> Any:
         result = super().run_node(node)
+        # Of several results (a split, an attention with its weights) the first stands for the step.
+        several = isinstance(result, (tuple, list)) and len(result) > 0
+        first = result[0] if several else result
         # What is neither a map nor a vector (a size, a check) is no step of the network.
         if node.op == "placeholder":
             self.place[node] = -1
-        elif node.op in ("call_module", "call_function", "call_method") and isinstance(result, torch.Tensor):
-            self._note(node, result)
+        elif node.op in ("call_module", "call_function", "call_method") and isinstance(first, torch.Tensor):
+            source = node.args[0] if node.args else None
+            if several:
+                self.several.add(node)
+            if _call(node) == "getitem" and source in self.several:
+                self.place[node] = self.place[source]
+            else:
+                self._note(node, first)
         return result
+
+    def call_module(self, target: str, args: tuple, kwargs: dict) -> Any:
+        # Without numbers there is nothing to normalise, and what keeps the shape need not run: half of the time.
+        layer = self.fetch_attr(target)
+        keeps = isinstance(layer, _SMALL) and len(args) == 1 and args[0].is_meta
+        if keeps and getattr(layer, "num_features", args[0].shape[1]) == args[0].shape[1]:
+            return args[0]
+        return super().call_module(target, args, kwargs)
 
     def _note(self, node: fx.Node, result: torch.Tensor) -> None:
         inputs = tuple(dict.fromkeys(self.place[i] for i in node.all_input_nodes if i in self.place))
@@ -118,7 +150,7 @@ class _Recorder(fx.Interpreter):
         field = None if any(size is None for size, _ in fields) else max(size for size, _ in fields)
         step = Step(
             name=node.target if layer is not None else _path(node),
-            label=_label(layer, result) if layer is not None else _CALLS.get(_call(node), _call(node)),
+            label=_label(layer, result) if layer is not None else _call_label(node, result),
             inputs=inputs,
             shape=tuple(result.shape[1:]),
             parameters=sum(w.numel() for w in weights if isinstance(w, nn.Parameter)),
@@ -127,11 +159,14 @@ class _Recorder(fx.Interpreter):
             jump=max(jump for _, jump in fields),
             small=isinstance(layer, _SMALL) or (layer is None and _call(node) in _ACTIVATIONS),
         )
+        if step.label == "×" and weights and len(inputs) == 1:
+            step = replace(step, label="scale", small=True)
         self.place[node] = len(self.steps)
-        self.steps.append(_seen(step, layer, node))
+        before = self.steps[inputs[0]].shape if inputs[0] >= 0 else self.shape
+        self.steps.append(_seen(step, layer, node, before))
 
 
-_ACTIVATIONS = {"relu", "relu_", "gelu", "silu", "tanh", "sigmoid", "hardswish", "relu6", "dropout"}
+_ACTIVATIONS = {"relu", "relu_", "gelu", "silu", "tanh", "sigmoid", "hardswish", "relu6", "dropout", "stochastic_depth"}
 _WHOLE = {"adaptive_avg_pool2d", "mean", "amax", "flatten"}
 
 
@@ -164,7 +199,7 @@ def trace(model: nn.Module, shape: Sequence[int]) -> list[Step]:
                 "utils.activations.layer_table lists its layers without their wiring."
             ) from error
         parameter = next(model.parameters(), torch.zeros(()))
-        recorder = _Recorder(model, graph)
+        recorder = _Recorder(model, graph, tuple(shape))
         with torch.no_grad():
             recorder.run(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
     finally:
@@ -172,27 +207,33 @@ def trace(model: nn.Module, shape: Sequence[int]) -> list[Step]:
     return recorder.steps
 
 
-def merged(steps: Sequence[Step]) -> list[Step]:
-    """Return the steps with every norm, activation and dropout written into the step in front, if it alone reads it."""
+def merged(steps: Sequence[Step], kept: Iterable[int] = ()) -> list[Step]:
+    """Return the steps with every norm, activation and dropout written into the step in front, if it alone reads it.
+
+    Nothing is written into the steps at the places ``kept``: something else reads them, too.
+    """
     readers = [0] * len(steps)
-    for step in steps:
-        for i in step.inputs:
-            if i >= 0:
-                readers[i] += 1
+    for i in (*kept, *(i for step in steps for i in step.inputs)):
+        if i >= 0:
+            readers[i] += 1
     result: list[Step] = []
-    place = {-1: -1}
+    place: dict[int, int] = {}
     for number, step in enumerate(steps):
         front = step.inputs[0]
         if step.small and len(step.inputs) == 1 and front >= 0 and readers[front] == 1:
             target = place[front]
             before = result[target]
-            label = before.label if step.label in ("dropout", "identity") else f"{before.label}\n{step.label}"
+            label = before.label if step.label in _SILENT else f"{before.label}\n{step.label}"
             result[target] = replace(before, label=label, parameters=before.parameters + step.parameters)
             place[number] = target
         else:
             place[number] = len(result)
-            result.append(replace(step, inputs=tuple(dict.fromkeys(place[i] for i in step.inputs))))
+            result.append(replace(step, inputs=tuple(dict.fromkeys(place.get(i, i) for i in step.inputs))))
     return result
+
+
+# Does nothing when a network is evaluated.
+_SILENT = ("dropout", "identity", "stochastic depth")
 
 
 def blocks(model: nn.Module, shape: Sequence[int], depth: int = 1) -> list[Block]:
@@ -217,6 +258,177 @@ def blocks(model: nn.Module, shape: Sequence[int], depth: int = 1) -> list[Block
     return result
 
 
+def outline(model: nn.Module, shape: Sequence[int], most: int = 25) -> list[Block]:
+    """Return a network as the blocks that a reader would name, with the wiring of each.
+
+    Plain containers (``nn.Sequential``, ``nn.ModuleList``) are opened from the outside in, those alike together and
+    the costliest first, as long as there are at most ``most`` blocks; a class with a forward pass of its own
+    is one block. Norms and activations that stand alone belong to the layer in front, a flattening to the one behind.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As for :func:`trace`.
+    shape : (C, H, W)
+        Of one image.
+    most : int
+        Blocks; only the layers and blocks of the outermost level can be more.
+
+    Raises
+    ------
+    ValueError
+        When the forward pass cannot be followed symbolically.
+    """
+    steps = trace(model, shape)
+    modules = dict(model.named_modules())
+    opened = {""}
+    rows = _rows(steps, modules, opened)
+    while True:
+        alike: dict[tuple, list[list]] = {}
+        for row in rows:
+            if _opens(modules.get(row[0]), row[1], steps):
+                kinds = sorted({type(child).__name__ for child in modules[row[0]].children()})
+                alike.setdefault((row[0].count("."), *kinds), []).append(row)
+        costs = sorted(alike.values(), key=lambda group: -sum(steps[i].multiply_adds for _, own in group for i in own))
+        for group in costs:
+            names = {name for name, _ in group}
+            finer = _rows(steps, modules, opened | names)
+            if len(finer) <= most:
+                opened, rows = opened | names, finer
+                break
+        else:
+            break
+    owner = {i: number for number, (_, own) in enumerate(rows) for i in own}
+    readers: dict[int, set[int]] = {}
+    for number, step in enumerate(steps):
+        for i in step.inputs:
+            readers.setdefault(i, set()).add(number)
+    result = []
+    for name, own in rows:
+        inner, outside = _cut(steps, own)
+        wired = merged(inner, [k for k, i in enumerate(own[:-1]) if readers.get(i, set()) - set(own)])
+        kind = _kind(modules.get(name), wired)
+        if len(wired) > _BOXES:
+            wired = _folded(name, inner, modules)
+        last = steps[own[-1]]
+        result.append(
+            Block(
+                name, kind, last.shape, *totals(inner), last.field, tuple(owner.get(i, -1) for i in outside), (*wired,)
+            )
+        )
+    return result
+
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_SHAPING = ("flatten", "permute", *_SILENT)
+_BOXES = 16  # more in one wiring than this, and it is drawn from the children of the block
+_RUN = 8  # more children than this, and those in the middle that are alike become one box
+
+
+def _rows(steps: Sequence[Step], modules: dict[str, nn.Module], opened: set[str]) -> list[list]:
+    """Return [name, places of its steps] for each block, where the modules ``opened`` are seen through."""
+    rows: list[list] = []
+    readers: dict[int, int] = {}
+    for step in steps:
+        for i in step.inputs:
+            readers[i] = readers.get(i, 0) + 1
+    for number, step in enumerate(steps):
+        parts, depth = step.name.split("."), 1
+        while ".".join(parts[:depth]) in opened and depth < len(parts):
+            depth += 1
+        name = ".".join(parts[:depth])
+        leaf = not (name in modules and list(modules[name].children()))
+        if rows and not leaf and rows[-1][0] == name:
+            rows[-1][1].append(number)
+            continue
+        own = [number]
+        if rows and step.inputs == (rows[-1][1][-1],) and readers[step.inputs[0]] == 1:
+            front, before = rows[-1]
+            if step.small and leaf and not (front in modules and list(modules[front].children())):
+                before.append(number)
+                continue
+            if all(steps[i].label in _SHAPING for i in before):
+                own = [*rows.pop()[1], number]
+        rows.append([name, own])
+    return rows
+
+
+def _opens(module: nn.Module | None, own: Sequence[int], steps: Sequence[Step]) -> bool:
+    """Whether a block is a plain container of more than one layer that does something."""
+    working = {steps[i].name for i in own if not steps[i].small}
+    return type(module) in _CONTAINERS and len(working) > 1
+
+
+def _cut(steps: Sequence[Step], own: Sequence[int]) -> tuple[list[Step], list[int]]:
+    """Return the steps of a block, numbered from 0, and what they read from outside: −1, −2, … in their inputs."""
+    place = {i: k for k, i in enumerate(own)}
+    outside: list[int] = []
+    for i in own:
+        outside += [j for j in steps[i].inputs if j not in place and j not in outside]
+    place |= {j: -1 - k for k, j in enumerate(outside)}
+    return [replace(steps[i], inputs=tuple(place[j] for j in steps[i].inputs)) for i in own], outside
+
+
+def _kind(module: nn.Module | None, wired: Sequence[Step]) -> str:
+    """Return what a block is, in words: its layers when they are few, else its class."""
+    children = list(module.children()) if module is not None else []
+    plain = type(module) in _CONTAINERS
+    if not children or len([s for s in wired if s.label not in _SHAPING]) == 1 or (plain and len(wired) < 3):
+        return ", ".join(line for step in wired for line in step.label.split("\n"))
+    kinds = {type(child).__name__.lstrip("_") for child in children}
+    if plain or isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+        return f"{len(children)} × {kinds.pop()}" if len(kinds) == 1 else f"{len(wired)} steps"
+    return type(module).__name__.lstrip("_")
+
+
+def _short(name: str) -> str:
+    """Return the last part of a path, and one more where that is a number."""
+    parts = name.split(".")
+    return ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
+
+
+def _folded(name: str, inner: Sequence[Step], modules: dict[str, nn.Module]) -> list[Step]:
+    """Return the wiring of a large block with one step for each of its children, and one for many alike."""
+    opened = {""} | {name[:i] for i, sign in enumerate(name) if sign == "."} | {name}
+    rows = _rows(inner, modules, opened)
+    while len(rows) == 1 and modules.get(rows[0][0]) is not None and list(modules[rows[0][0]].children()):
+        opened.add(rows[0][0])
+        rows = _rows(inner, modules, opened)
+
+    def kind(row: list) -> str:
+        return type(modules.get(row[0])).__name__.lstrip("_")
+
+    groups: list[list[list]] = [[row] for row in rows]
+    if len(rows) > _RUN:
+        runs = [list(run) for _, run in groupby(rows, key=lambda row: (row[0] in modules, kind(row)))]
+        longest = max(runs, key=len)
+        if len(longest) > 5:  # the first three, those between, the last
+            start = rows.index(longest[0])
+            groups[start + 3 : start + len(longest) - 1] = [longest[3:-1]]
+    place: dict[int, int] = {}
+    result: list[Step] = []
+    for group in groups:
+        own = [i for _, steps in group for i in steps]
+        place |= dict.fromkeys(own, len(result))
+        first, last = (_short(group[k][0]) for k in (0, -1))
+        alone = merged(_cut(inner, own)[0])
+        if len(group) > 1:
+            label = f"{first} … {last}\n{len(group)} × {kind(group[0])}"
+        else:
+            label = alone[0].label if len(alone) == 1 else f"{first}\n{kind(group[0])}"
+        inputs = dict.fromkeys(place.get(j, j) for i in own for j in inner[i].inputs)
+        step = replace(
+            inner[own[-1]],
+            name=group[0][0],
+            label=label,
+            inputs=tuple(j for j in inputs if j != len(result)),
+            small=False,
+        )
+        parameters, work = totals(inner[i] for i in own)
+        result.append(replace(step, parameters=parameters, multiply_adds=work))
+    return result
+
+
 def totals(steps: Iterable[Step | Block]) -> tuple[int, int]:
     """Return parameters and multiply-adds for one image."""
     steps = list(steps)
@@ -233,6 +445,12 @@ def count(number: float) -> str:
 
 def _call(node: fx.Node) -> str:
     return node.target if isinstance(node.target, str) else node.target.__name__
+
+
+def _call_label(node: fx.Node, result: torch.Tensor) -> str:
+    if _call(node) in ("adaptive_avg_pool2d", "mean") and math.prod(result.shape[2:]) == 1:
+        return "global average"
+    return _CALLS.get(_call(node), _call(node))
 
 
 def _path(node: fx.Node) -> str:
@@ -275,7 +493,7 @@ def _label(layer: nn.Module, result: torch.Tensor) -> str:
     return _NAMES.get(type(layer).__name__, type(layer).__name__)
 
 
-def _seen(step: Step, layer: nn.Module | None, node: fx.Node) -> Step:
+def _seen(step: Step, layer: nn.Module | None, node: fx.Node, before: tuple[int, ...]) -> Step:
     """Return the step with its receptive field: Araujo, Norris and Sim, Distill, 2019, as in ``utils.geometry``."""
     if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
         kernel, stride, dilation = layer.kernel_size, layer.stride, getattr(layer, "dilation", 1)
@@ -283,6 +501,11 @@ def _seen(step: Step, layer: nn.Module | None, node: fx.Node) -> Step:
         values = dict(zip(("kernel_size", "stride"), node.args[1:], strict=False)) | node.kwargs
         kernel, dilation = values["kernel_size"], 1
         stride = values.get("stride") or kernel
+    elif isinstance(layer, nn.AdaptiveAvgPool2d) and math.prod(step.shape[1:]) > 1:
+        # Cell i of n averages from i·H/n, rounded down, to (i + 1)·H/n, rounded up.
+        height, cells = before[1], step.shape[1]
+        kernel = max(-(-(i + 1) * height // cells) - i * height // cells for i in range(cells))
+        stride, dilation = max(1, height // cells), 1
     elif isinstance(layer, (nn.AdaptiveAvgPool2d, nn.Linear, nn.Flatten, nn.MultiheadAttention)) or (
         layer is None and _call(node) in _WHOLE
     ):
