@@ -12,7 +12,7 @@ from torchvision import models as reference
 from utils import architecture, plots
 from utils.activations import layer_table
 from utils.models import LeNet, SmallResNet
-from utils.models.inputs import check_images
+from utils.models.inputs import check_counts, check_images
 
 
 def on_meta(name, **arguments):
@@ -173,3 +173,10 @@ def test_bad_images_get_one_sentence(images, arguments, error, sentence):
 def test_good_images_pass():
     check_images("Net", torch.zeros(1, 3, 33, 32), channels=3, least=32, training=True, shrinks=32)
     check_images("Net", torch.zeros(1, 1, 28, 28, dtype=torch.bfloat16), channels=1, exact=28)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "10", True, None])
+def test_counts_that_are_none_get_one_sentence(value):
+    check_counts(classes=1, width=64)
+    with pytest.raises(ValueError, match="^width is .* but it must be a whole number of at least 1.$"):
+        check_counts(classes=1, width=value)

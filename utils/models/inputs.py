@@ -1,10 +1,23 @@
-"""What is wrong with a batch of images, in a sentence, before torch complains about matrices."""
+"""What is wrong with the arguments of a network or with its images, in a sentence, before torch complains."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+
+
+def check_counts(**counts: int) -> None:
+    """Say which of the counts (classes, channels, …) is no whole number of at least 1.
+
+    Raises
+    ------
+    ValueError
+        For the first that is none.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
 
 
 def check_images(
