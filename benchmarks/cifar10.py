@@ -25,7 +25,7 @@ from utils import results, runtime
 from utils.data import Images, Splits, cifar10
 from utils.data.augment import Crop, Flip
 from utils.models.colour_net import ColourNet, Mirrored
-from utils.models.small_resnet import SmallResNet
+from utils.models.resnet import SmallResNet
 from utils.training import Cosine, Evaluation, History, evaluate, fit
 
 # Settings of the allocator belong to the command that is recorded.

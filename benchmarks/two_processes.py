@@ -1,8 +1,9 @@
 """Two processes against one: LeNet, the same global batch: ``python -m benchmarks.two_processes``.
 
-The same script trains LeNet for four epochs on 3,500 digits, in batches of 64 and of 512, once on one process and
-once on two, as ``torchrun`` starts them; each process has one thread. Five rounds with seeds of their own, the
-four runs of a round in turns. The seconds are those inside ``fit`` after a first epoch that does not count, so
+The same script trains a network for four epochs on 3,500 digits, once on one process and once on two, as ``torchrun``
+starts them; each process has one thread. The classic LeNet, with tanh and average pooling, in batches of 64 and of
+512; and LeNet with ReLU and max pooling, whose gradient jumps where two values are nearly equal, so that a rounding
+may grow. Five rounds with seeds of their own, the runs of a round in turns. The seconds are those inside ``fit`` after a first epoch that does not count, so
 neither the start of the processes nor the first allocations; what is compared is their ratio within a round. The
 weights after the first epoch are compared number by number. Writes ``benchmarks/results/two_processes.json``.
 
@@ -21,17 +22,17 @@ import torch
 from utils import results
 from utils.training.launch import launch
 
-ROUNDS, BATCHES, EPOCHS = 5, (64, 512), 3
+ROUNDS, EPOCHS = 5, 3
+CASES = (("ClassicLeNet", 64), ("ClassicLeNet", 512), ("LeNet", 64))
 SCRIPT = """
 import sys, time, torch
-from utils import runtime
+from utils import models, runtime
 from utils.data import digits
-from utils.models import LeNet
 from utils.training import fit
 
-result, seed, batch, epochs = sys.argv[1], *map(int, sys.argv[2:])
+result, network, seed, batch, epochs = *sys.argv[1:3], *map(int, sys.argv[3:])
 runtime.seed(seed)
-model, data, ends, weights = LeNet(), digits(), [], []
+model, data, ends, weights = getattr(models, network)(), digits(), [], []
 
 
 def after_epoch(epoch, model):
@@ -48,10 +49,10 @@ if runtime.main_process():
 """
 
 
-def measure(script: Path, processes: int, batch: int, seed: int) -> tuple[float, dict[str, torch.Tensor]]:
+def measure(script: Path, processes: int, network: str, batch: int, seed: int) -> tuple[float, dict[str, torch.Tensor]]:
     """Return the seconds of one epoch, and the weights after the first."""
     result = script.with_name("result.pt")
-    launch(script, result.name, str(seed), str(batch), str(EPOCHS), processes=processes)
+    launch(script, result.name, network, str(seed), str(batch), str(EPOCHS), processes=processes)
     found = torch.load(result, weights_only=True)
     result.unlink()
     return found["seconds"], found["weights"]
@@ -62,35 +63,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"fewer than {ROUNDS} only to try it out")
     rounds = parser.parse_args().rounds
-    seconds = {(n, batch): [] for batch in BATCHES for n in (1, 2)}
-    differences = {batch: [] for batch in BATCHES}
+    seconds = {(n, case): [] for case in CASES for n in (1, 2)}
+    differences = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "train.py")
         script.write_text(SCRIPT, encoding="utf-8")
         for seed in range(rounds):
-            for batch in BATCHES:
+            for case in CASES:
                 weights = {}
                 # In turns who begins, in case the machine gets slower or faster in a round.
                 for n in (1, 2) if seed % 2 == 0 else (2, 1):
-                    taken, weights[n] = measure(script, n, batch, seed)
-                    seconds[n, batch].append(taken)
+                    taken, weights[n] = measure(script, n, *case, seed)
+                    seconds[n, case].append(taken)
                 pairs = zip(weights[1].values(), weights[2].values(), strict=True)
-                differences[batch].append(max((a - b).abs().max().item() for a, b in pairs))
-                print(
-                    seed, batch, [round(seconds[n, batch][-1], 3) for n in (1, 2)], differences[batch][-1], flush=True
-                )
+                differences[case].append(max((a - b).abs().max().item() for a, b in pairs))
+                taken = [round(seconds[n, case][-1], 3) for n in (1, 2)]
+                print(seed, *case, taken, differences[case][-1], flush=True)
     rows = []
-    for batch in BATCHES:
-        ratios = [two / one for one, two in zip(seconds[1, batch], seconds[2, batch], strict=True)]
+    for case in CASES:
+        ratios = [two / one for one, two in zip(seconds[1, case], seconds[2, case], strict=True)]
         rows.append(
             {
-                "batch": batch,
-                "one_process": round(median(seconds[1, batch]), 3),
-                "two_processes": round(median(seconds[2, batch]), 3),
+                "network": case[0],
+                "batch": case[1],
+                "one_process": round(median(seconds[1, case]), 3),
+                "two_processes": round(median(seconds[2, case]), 3),
                 "ratio": round(median(ratios), 2),
                 "lowest": round(min(ratios), 2),
                 "highest": round(max(ratios), 2),
-                "difference": float(f"{max(differences[batch]):.1e}"),
+                "difference": float(f"{max(differences[case]):.1e}"),
             }
         )
     path = results.record(
@@ -99,7 +100,7 @@ def main() -> None:
         command="python -m benchmarks.two_processes" + ("" if rounds == ROUNDS else f" --rounds {rounds}"),
         data="the 3,500 training digits of utils.data.digits",
         seeds=list(range(rounds)),
-        note=f"LeNet, SGD with learning rate 0.05 and momentum 0.9, {EPOCHS} epochs after a first that is not timed, "
+        note=f"SGD with learning rate 0.05 and momentum 0.9, {EPOCHS} epochs after a first that is not timed, "
         "on the CPU, one thread for each process, gloo. Seconds are those of one epoch inside fit, medians over the "
         "rounds; the ratio is that of two processes to one within a round. The difference is the largest of any "
         "weight after the first epoch, over all rounds.",
