@@ -61,6 +61,8 @@ def faults(notebook, *, chapter: bool) -> list[str]:
                 r"0x[0-9a-f]{6,}", str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
             ):
                 note(f"code cell {i} prints a memory address")
+            if "<Axes" in str(output.get("data", {}).get("text/plain", "")):
+                note(f"code cell {i} ends with the axes of a figure; write `_ = …` in front")
     if not any("from utils" in c.source for c in code[1:]):
         note("no cell imports from utils")
     # prose

@@ -125,7 +125,8 @@ def boxes_and_edges(axis):
 def test_boxes_do_not_overlap_and_edges_go_around_them(name, path, shape):
     model = on_meta(name, **({"init_weights": False} if name == "googlenet" else {}))
     steps = architecture.merged(architecture.trace(model.get_submodule(path), shape))
-    boxes, edges = boxes_and_edges(plots.wiring(steps))
+    plots.wiring(steps)
+    boxes, edges = boxes_and_edges(plt.gca())
     plt.close("all")
     assert len(boxes) == len(steps) + 1 and len(edges) >= sum(len(s.inputs) for s in steps)
     for i, (a, b, c, d) in enumerate(boxes):
@@ -140,7 +141,8 @@ def test_boxes_do_not_overlap_and_edges_go_around_them(name, path, shape):
 
 def test_the_network_is_drawn_row_by_row():
     rows = architecture.blocks(on_meta("resnet18"), (3, 224, 224))
-    axis = plots.network(rows, (3, 224, 224), "ResNet-18")
+    plots.network(rows, (3, 224, 224), "ResNet-18")
+    axis = plt.gca()
     texts = [text.get_text() for text in axis.texts]
     plt.close("all")
     assert len(axis.patches) == len(rows) + 1 and "64×56×56" in texts and "8.4 M" in texts and "fc: dense 1000" in texts

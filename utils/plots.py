@@ -279,7 +279,7 @@ def confusion(counts: Any, classes: Sequence[str]) -> Axes:
     return axis
 
 
-def wiring(steps: Sequence[Step], title: str = "", source: str = "input") -> Axes:
+def wiring(steps: Sequence[Step], title: str = "", source: str = "input") -> None:
     """Draw how the steps of a block are wired, from top to bottom; parallel branches stand side by side.
 
     Parameters
@@ -372,10 +372,9 @@ def wiring(steps: Sequence[Step], title: str = "", source: str = "input") -> Axe
     axis.set_axis_off()
     if title:
         axis.set_title(title)
-    return axis
 
 
-def network(blocks: Sequence[Block], shape: Sequence[int], title: str = "") -> Axes:
+def network(blocks: Sequence[Block], shape: Sequence[int], title: str = "") -> None:
     """Draw a whole network from top to bottom: a slab as wide as its maps, thicker with more channels.
 
     Parameters
@@ -418,7 +417,6 @@ def network(blocks: Sequence[Block], shape: Sequence[int], title: str = "") -> A
     axis.set_axis_off()
     if title:
         axis.set_title(title)
-    return axis
 
 
 def _array(image: Any) -> np.ndarray:
