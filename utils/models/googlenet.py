@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from utils.models.inputs import check_images
+from utils.models.inputs import check_counts, check_images
 
 # Table 1, one row for each block: 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection.
 TABLE_1 = {
@@ -107,7 +107,7 @@ class GoogLeNet(nn.Module):
     norm, dropout, last_pool, least = True, 0.2, 2, 15  # where the paper's variant differs
 
     def __init__(self, classes: int = 1000, in_channels: int = 3, aux: bool = False, largest: int = 3) -> None:
-        _check_counts(classes=classes, in_channels=in_channels)
+        check_counts(classes=classes, in_channels=in_channels)
         if largest not in (1, 3, 5, 7):
             raise ValueError(f"largest is {largest!r}, but the largest kernel of a block has a side of 1, 3, 5 or 7.")
         super().__init__()
@@ -185,7 +185,7 @@ class SmallGoogLeNet(nn.Module):
     """
 
     def __init__(self, classes: int = 10, in_channels: int = 3) -> None:
-        _check_counts(classes=classes, in_channels=in_channels)
+        check_counts(classes=classes, in_channels=in_channels)
         super().__init__()
         self.stem = nn.Sequential(
             ConvUnit(in_channels, 24, 3), nn.MaxPool2d(2),  # 24×16×16
@@ -206,9 +206,3 @@ class SmallGoogLeNet(nn.Module):
         channels = self.stem[0][0].in_channels
         check_images("SmallGoogLeNet", x, channels=channels, least=8, training=self.training, shrinks=8)
         return self.head(self.stage2(self.stage1(self.stem(x))))
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from utils.models.inputs import check_images
+from utils.models.inputs import check_counts, check_images
 
 
 class MLPConv(nn.Sequential):
@@ -41,9 +41,7 @@ class NetworkInNetwork(nn.Module):
     """
 
     def __init__(self, classes: int = 10, in_channels: int = 3) -> None:
-        for name, value in (("classes", classes), ("in_channels", in_channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
+        check_counts(classes=classes, in_channels=in_channels)
         super().__init__()
         self.features = nn.Sequential(
             MLPConv(in_channels, (192, 160, 96), 5), nn.MaxPool2d(3, stride=2, ceil_mode=True), nn.Dropout(0.5),
