@@ -10,16 +10,13 @@ Chapter: VGG.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
 from statistics import mean, stdev
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from benchmarks.normalization import small_digits
 from utils import architecture, results, runtime
-from utils.data import Images, Splits, digits
 from utils.models.vgg import VGGBlock
 from utils.training import OneCycle, evaluate, fit
 
@@ -39,17 +36,6 @@ def build(each: int, norm: bool) -> nn.Sequential:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return model
-
-
-@cache
-def small_digits() -> Splits:
-    """Return the digits at 14×14 pixels, means of 2×2."""
-
-    def half(data: Images) -> Images:
-        return replace(data, images=F.avg_pool2d(data.images.float(), 2).round().byte())
-
-    data = digits()
-    return Splits(half(data.train), half(data.validation), half(data.test))
 
 
 def train(each: int, norm: bool, rate: float, seed: int) -> tuple[nn.Module, float]:

@@ -242,17 +242,16 @@ def blocks(model: nn.Module, shape: Sequence[int], depth: int = 1) -> list[Block
     A container of the model that holds only blocks (``features``, ``blocks``) is seen through when ``depth`` is 2.
     """
     result: list[Block] = []
+    modules = dict(model.named_modules())
     for step in trace(model, shape):
         parts = step.name.split(".")
         name = ".".join(parts[:depth]) if len(parts) > depth else step.name
-        module = dict(model.named_modules()).get(name)
+        module = modules.get(name)
         kind = step.label if module is None or not list(module.children()) else type(module).__name__
         if result and result[-1].name == name:
             last = result[-1]
-            result[-1] = Block(
-                name, last.kind, step.shape, last.parameters + step.parameters,
-                last.multiply_adds + step.multiply_adds, step.field,
-            )  # fmt: skip
+            parameters, work = totals((last, step))
+            result[-1] = replace(last, shape=step.shape, parameters=parameters, multiply_adds=work, field=step.field)
         else:
             result.append(Block(name, kind, step.shape, step.parameters, step.multiply_adds, step.field))
     return result
