@@ -182,6 +182,22 @@ def _branch_work(inputs: int, row: Sequence[int], height: int, width: int) -> li
     ]
 
 
+def _miscounted(three: int, five: int) -> Callable[..., list[int]]:
+    """Return a count by the formula, with so many weights for each pair of channels in the 3×3 and the 5×5."""
+
+    def count(inputs: int, row: Sequence[int], height: int, width: int) -> list[int]:
+        one, reduce_three, wide_three, reduce_five, wide_five, projection = row
+        weights = (
+            inputs * one,
+            inputs * reduce_three + three * reduce_three * wide_three,
+            inputs * reduce_five + five * reduce_five * wide_five,
+            inputs * projection,
+        )
+        return [number * height * width for number in weights]
+
+    return count
+
+
 def _without_reductions(inputs: int, row: Sequence[int], height: int, width: int) -> list[int]:
     return [inputs * c * k * k * height * width for c, k in ((row[0], 1), (row[2], 3), (row[4], 5))] + [
         inputs * row[5] * height * width
@@ -213,22 +229,8 @@ branch_work = Task(
         "the maps may be oblong: height·width places, not height².": (
             lambda inputs, row, height, width: _branch_work(inputs, row, height, height)
         ),
-        "a 5×5 kernel has 25 weights for each pair of channels.": (
-            lambda inputs, row, height, width: [
-                inputs * row[0] * height * width,
-                (inputs * row[1] + 9 * row[1] * row[2]) * height * width,
-                (inputs * row[3] + 9 * row[3] * row[4]) * height * width,
-                inputs * row[5] * height * width,
-            ]
-        ),
-        "a kernel of side k has k² weights for each pair of channels, not k.": (
-            lambda inputs, row, height, width: [
-                inputs * row[0] * height * width,
-                (inputs * row[1] + 3 * row[1] * row[2]) * height * width,
-                (inputs * row[3] + 5 * row[3] * row[4]) * height * width,
-                inputs * row[5] * height * width,
-            ]
-        ),
+        "a 5×5 kernel has 25 weights for each pair of channels.": _miscounted(three=9, five=9),
+        "a kernel of side k has k² weights for each pair of channels, not k.": _miscounted(three=3, five=5),
         "the pooling costs no multiply-adds here; the projection behind it does: inputs × projection weights.": (
             lambda inputs, row, height, width: [*_branch_work(inputs, row, height, width)[:3], 0]
         ),
