@@ -70,12 +70,8 @@ def bases(address: str) -> dict[str, str]:
     return {"http": address, "file": HTML.as_uri()}
 
 
-@pytest.mark.parametrize("scheme", ["http", "file"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_whole(browser, address, page, scheme):
-    tab = visit(browser, bases(address)[scheme], page)
-    assert tab.foreign == []
-    assert tab.problems == []
+def assert_whole(tab, page: str) -> None:
+    """One title, maths rendered, explorers drawn, pictures loaded and described."""
     assert tab.locator("article h1").count() == 1
     # maths: everything that Sphinx marked is rendered, and nothing is left raw
     marked = tab.locator(".math").count()
@@ -94,27 +90,16 @@ def test_page_is_whole(browser, address, page, scheme):
     if shown:
         tab.wait_for_selector(".explorer[data-ready]")
     assert tab.locator(".explorer[data-ready] .cx").count() == shown
-    # pictures: loaded, and described in words
-    for image in tab.locator("article img").all():
-        assert image.evaluate("i => i.complete && i.naturalWidth > 0"), image.get_attribute("src")
-        assert len(image.get_attribute("alt") or "") >= 30 and "_images" not in image.get_attribute("alt")
-    tab.context.close()
+    pictures = tab.locator("article img").evaluate_all(
+        "all => all.map(i => [i.getAttribute('src'), i.complete && i.naturalWidth > 0, i.alt])"
+    )
+    for source, loaded, alt in pictures:
+        assert loaded, source
+        assert len(alt) >= 30 and "_images" not in alt, source
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_fits_a_phone(browser, address, page, theme):
-    tab = visit(browser, address, page, width=PHONE, theme=theme)
-    assert tab.evaluate("document.documentElement.dataset.theme") == theme
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE
-    # every text has a contrast to the page that can be read
-    assert tab.problems == [] and tab.foreign == []
-    tab.context.close()
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_light(browser, address, page):
-    tab = visit(browser, address, page)
+def assert_light(tab, address: str, page: str) -> None:
+    """All that the page needs, without pictures, is within the budget."""
     size = pictures = 0
     for url, response in tab.loaded.items():
         if url.startswith(address):
@@ -126,9 +111,48 @@ def test_page_is_light(browser, address, page):
                 size += len(body) if url.endswith("woff2") else len(gzip.compress(body, 6))
     load = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     print(
-        f"\n{page}: {size / 1e6:.2f} MB gzipped, {pictures / 1e6:.2f} MB of pictures, loaded in {load:.0f} ms, {len(tab.foreign)} requests to other hosts"
+        f"\n{page}: {size / 1e6:.2f} MB gzipped, {pictures / 1e6:.2f} MB of pictures, loaded in {load:.0f} ms, "
+        f"{len(tab.foreign)} requests to other hosts"
     )
     assert size <= BUDGET
+
+
+def assert_offers_its_single_file(tab, page: str) -> None:
+    """A link to the file that carries the helpers; and none to a repository while there is no address of one."""
+    target = tab.locator("p.run-it a[download]").evaluate("a => a.href")
+    assert target.endswith("downloads/" + single_file.name(notebooks.ROOT / f"{page}.ipynb"))
+    assert tab.request.get(target).json()["cells"]
+    addresses = tab.locator(".bd-header-article a").evaluate_all("all => all.map(a => a.href)")
+    if not notebooks.repository():
+        assert not [a for a in addresses if re.match(r"\w+://[^/]*(github|colab)", a)]
+        assert tab.locator("p.run-it a").count() == 1
+
+
+# A visit takes seconds and there are a hundred pages, so each visit looks at all that it can.
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_on_a_laptop(browser, address, page):
+    """Over http: whole, light, and with its single file."""
+    tab = visit(browser, address, page)
+    assert tab.foreign == [] and tab.problems == []
+    assert_whole(tab, page)
+    assert_light(tab, address, page)
+    if (notebooks.ROOT / f"{page}.ipynb").exists():
+        assert_offers_its_single_file(tab, page)
+    tab.context.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_on_a_phone(browser, page):
+    """From a folder: whole, and no wider than the screen in both colour modes."""
+    tab = visit(browser, HTML.as_uri(), page, width=PHONE)
+    assert_whole(tab, page)
+    for theme in ("light", "dark"):
+        tab.emulate_media(color_scheme=theme)
+        expect(tab.locator("html")).to_have_attribute("data-theme", theme)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert tab.foreign == [] and tab.problems == []
     tab.context.close()
 
 
@@ -140,23 +164,6 @@ def test_search_finds_a_chapter(browser, address, scheme):
     found = [a.get_attribute("href") for a in tab.locator("ul.search li a").all()]
     assert any("pooling" in href for href in found), found
     assert tab.problems == [] and tab.foreign == []
-    tab.context.close()
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if (notebooks.ROOT / f"{p}.ipynb").exists()])
-def test_page_offers_its_single_file(browser, address, page):
-    tab = visit(browser, address, page)
-    link = tab.locator("p.run-it a[download]")
-    target = link.evaluate("a => a.href")
-    assert target.endswith("downloads/" + single_file.name(notebooks.ROOT / f"{page}.ipynb"))
-    assert tab.request.get(target).json()["cells"]
-    # while there is no address of a repository, nothing leads to it
-    hosts = {
-        re.sub(r"^(\w+://[^/]+).*", r"\1", a.evaluate("a => a.href")) for a in tab.locator(".bd-header-article a").all()
-    }
-    if not notebooks.repository():
-        assert not [h for h in hosts if "github" in h or "colab" in h]
-        assert tab.locator("p.run-it a").count() == 1
     tab.context.close()
 
 

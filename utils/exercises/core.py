@@ -101,12 +101,25 @@ class Task:
 
     def _hint(self, answer: Callable[..., Any], cases: Sequence[Case]) -> str:
         """Return the hint of the first mistake that explains the answer on every case that it can be tried on."""
+        once: dict[int, tuple[Any, Any] | None] = {}  # what the answer gave and what was right, by the case's number
+
+        def compared(number: int) -> tuple[Any, Any] | None:
+            if number not in once:
+                try:
+                    given, right = copy.deepcopy(cases[number]), copy.deepcopy(cases[number])
+                    once[number] = answer(*given), self.reference(*right)
+                except Exception:
+                    once[number] = None
+            return once[number]
+
         for hint, wrong in self.mistakes.items():
             explained = differs = 0
-            for case in cases:
+            for number, case in enumerate(cases):
+                if (pair := compared(number)) is None:
+                    continue
+                theirs, right = pair
                 try:
-                    theirs, ours = answer(*copy.deepcopy(case)), wrong(*copy.deepcopy(case))
-                    right = self.reference(*copy.deepcopy(case))
+                    ours = wrong(*copy.deepcopy(case))
                 except Exception:
                     continue
                 if _difference(theirs, ours, self.tolerance) is not None:
