@@ -21,7 +21,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as theirs
 
-from utils import data
+from utils import data, downloads
 from utils.data import augment, torchvision_sets
 
 drawing = importlib.import_module("utils.data.shapes")  # the function of that name hides the module
@@ -596,8 +596,8 @@ def server():
 def test_two_processes_download_once(server, tmp_path):
     path, md5 = tmp_path / "sub" / "file", hashlib.md5(_Server.body).hexdigest()
     code = (
-        "import sys; from pathlib import Path; from utils.data.torchvision_sets import fetch;"
-        f"fetch('X', ['{server}/whole'], Path(sys.argv[1]), '{md5}', 'nothing')"
+        "import sys; from pathlib import Path; from utils.downloads import fetch;"
+        f"fetch('X', ['{server}/whole'], Path(sys.argv[1]), 'MD5 {md5}', 'nothing')"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(300) for process in both] == [0, 0]
@@ -607,25 +607,29 @@ def test_two_processes_download_once(server, tmp_path):
 def test_a_download_that_breaks_off_is_not_kept(server, tmp_path, capsys):
     path, md5 = tmp_path / "file", hashlib.md5(_Server.body).hexdigest()
     with pytest.raises(FileNotFoundError, match="/cut (gave a broken file|could not be read)"):
-        torchvision_sets.fetch("X", [f"{server}/cut"], path, md5, "nothing")
+        downloads.fetch("X", [f"{server}/cut"], path, f"MD5 {md5}", "nothing")
     assert not path.exists() and not list(tmp_path.glob("*.part"))
     path.write_bytes(b"broken")  # replaced, since the second address works
-    assert torchvision_sets.fetch("X", [f"{server}/cut", f"{server}/whole"], path, md5, "nothing") == path
+    assert downloads.fetch("X", [f"{server}/cut", f"{server}/whole"], path, f"MD5 {md5}", "nothing") == path
     assert path.read_bytes() == _Server.body
+    start = "SHA-256 " + hashlib.sha256(_Server.body).hexdigest()[:8]  # as the names of weight files have it
+    assert downloads.fetch("X", [], path, start, "nothing") == path
+    with pytest.raises(FileNotFoundError, match=rf"put file \(SHA-256 00000000\) by hand .*broken \({start}\)"):
+        downloads.fetch("X", [], path, "SHA-256 00000000", "nothing")
 
 
 def test_an_address_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(torchvision_sets, "TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
         with pytest.raises(FileNotFoundError, match="could not be read .*timed out"):
-            torchvision_sets.fetch("X", [url], tmp_path / "file", "0" * 32, "nothing")
+            downloads.fetch("X", [url], tmp_path / "file", "MD5 " + "0" * 32, "nothing")
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "taken").write_bytes(b"a file where the folder should be")
     with pytest.raises(FileNotFoundError, match="cannot be written to"):
-        torchvision_sets.fetch("X", [], tmp_path / "taken" / "file", "0" * 32, "nothing")
+        downloads.fetch("X", [], tmp_path / "taken" / "file", "MD5 " + "0" * 32, "nothing")
 
 
 @pytest.fixture

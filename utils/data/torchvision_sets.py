@@ -8,31 +8,20 @@ it appears under its name only when it is whole; and two processes that ask at o
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import pickle
 import tarfile
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from functools import cache
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from utils.data.common import Images, Splits
+from utils.downloads import data_folder, fetch
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-TIMEOUT = 5  # seconds without a byte before an address is given up
-
-
-def data_folder() -> Path:
-    """Return where downloaded sets are kept: ``CNN_DATA``, or ``cnn-book`` in the user's cache folder."""
-    if os.environ.get("CNN_DATA"):
-        return Path(os.environ["CNN_DATA"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cnn-book"
 
 
 def mnist(validation: int = 5000, *, seed: int = 0) -> Splits:
@@ -114,7 +103,7 @@ def _idx(name: str, classes: tuple[str, ...], instead: str, root: Path, validati
     for file, md5 in source.resources:
         urls = [mirror + file for mirror in source.mirrors]
         others = [other for other, _ in source.resources if other != file]
-        path = fetch(name, urls, root / name / "raw" / file, md5, instead, others)
+        path = fetch(name, urls, root / name / "raw" / file, f"MD5 {md5}", instead, others)
         arrays.append(_read_idx(gzip.decompress(path.read_bytes())))
     sets = [
         Images(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long(), classes, source=name)
@@ -134,7 +123,7 @@ def _read_idx(data: bytes) -> np.ndarray:
 def _cifar10(root: Path, validation: int, seed: int) -> Splits:
     from torchvision.datasets import CIFAR10
 
-    path = fetch("CIFAR-10", [CIFAR10.url], root / CIFAR10.filename, CIFAR10.tgz_md5, "utils.data.shapes()")
+    path = fetch("CIFAR-10", [CIFAR10.url], root / CIFAR10.filename, f"MD5 {CIFAR10.tgz_md5}", "utils.data.shapes()")
     sets = []
     with tarfile.open(path) as archive:
         for files in (CIFAR10.train_list, CIFAR10.test_list):
@@ -180,80 +169,3 @@ def _split(train: Images, test: Images, validation: int, seed: int) -> Splits:
     fit = train.take(torch.from_numpy(kept)).with_statistics()
     others = (replace(part, mean=fit.mean, std=fit.std) for part in (train.take(torch.from_numpy(aside)), test))
     return Splits(fit, *others)
-
-
-def fetch(name: str, urls: list[str], path: Path, md5: str, instead: str, others: list[str] | None = None) -> Path:
-    """Return ``path`` when its checksum is right, after downloading it where it is missing or broken.
-
-    Parameters
-    ----------
-    name : str
-        Of the data set, for the message.
-    urls : list of str
-        Addresses of the same file, tried in turn.
-    path : Path
-        Where the file belongs.
-    md5 : str
-        The file's checksum.
-    instead : str
-        What can be used when the file cannot be had.
-    others : list of str, optional
-        Further files that belong beside it.
-
-    Raises
-    ------
-    FileNotFoundError
-        When no address gives the right file.
-    """
-    from filelock import FileLock, Timeout
-
-    if _md5(path) == md5:
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=3600):
-            found = _md5(path)  # another process may have been here first
-            if found == md5:
-                return path
-            failures = []
-            for url in urls:
-                failure = _download(url, path, md5)
-                if failure is None:
-                    return path
-                failures.append(failure)
-    except (OSError, Timeout) as error:
-        failures, found = [f"{path.parent} cannot be written to ({error})"], _md5(path)
-    broken = f" The file that is there is broken (MD5 {found}) and is not used." if found else ""
-    files = f"{path.name} (MD5 {md5})" + (f" and {', '.join(others)}" if others else "")
-    raise FileNotFoundError(
-        f"{name} cannot be had: {'; '.join(failures)}; put {files} by hand into {path.parent}, "
-        f"or set CNN_DATA to the folder that holds {name}; what needs no network is {instead}.{broken}"
-    )
-
-
-def _md5(path: Path) -> str | None:
-    """Return a file's checksum, None when there is no such file."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _download(url: str, path: Path, md5: str) -> str | None:
-    """Download to a name of our own, and put the file in its place when its checksum is right; return what failed."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-            print(f"downloading {url} to {path.parent}", flush=True)
-            while block := answer.read(2**20):
-                file.write(block)
-        found = _md5(temporary)
-        if found != md5:
-            return f"{url} gave a broken file (MD5 {found})"
-        temporary.replace(path)
-        return None
-    except (OSError, HTTPException) as error:  # URLError and timeouts are kinds of OSError
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return f"{url} could not be read ({reason})"
-    finally:
-        temporary.unlink(missing_ok=True)
