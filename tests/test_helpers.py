@@ -274,6 +274,31 @@ def test_figures_keep_text_legible():
         plt.close(figure)
 
 
+def test_names_of_points_cover_neither_points_nor_each_other():
+    import matplotlib.pyplot as plt
+
+    plots.use_house_style()
+    figure, axis = plt.subplots(figsize=(4, 3))
+    axis.set(xlim=(0, 10), ylim=(0, 10))
+    points = {"left": (5, 5), "right": (5.4, 5), "above": (5.2, 5.4), "at the edge": (0.1, 8), "alone": (8, 2)}
+    plots.name_points(axis, points)
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == list(points)
+    places = axis.transData.transform(list(points.values()))
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert not any(box.contains(*place) for place in places)
+        assert axis.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+    plots.name_points(axis, dict.fromkeys("abcdef", (5, 2)))  # no room for all: written all the same
+    assert len(axis.texts) == 11
+    plt.close(figure)
+
+
+def test_a_cell_that_is_no_number_stays_empty():
+    (axis,) = plots.numbers([torch.tensor([[1.0, torch.nan], [-2.0, 3.0]])])
+    assert [text.get_text() for text in axis.texts] == ["1", "−2", "3"]
+
+
 def test_plots_name_bad_input():
     with pytest.raises(ValueError, match=r"shape \(5, 2, 3, 4\)"):
         plots.show([torch.zeros(5, 2, 3, 4)])

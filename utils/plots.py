@@ -124,6 +124,7 @@ def numbers(
     Parameters
     ----------
     grids : sequence of 2-D arrays or tensors
+        Cells that are not a number stay empty.
     titles : sequence of str, optional
     marks : sequence of lists of (row, column), optional
         Cells to frame, for each grid; None for a grid without.
@@ -147,10 +148,12 @@ def numbers(
         width_ratios=widths,
         squeeze=False,
     )
-    limit = max(float(np.abs(a).max()) for a in arrays) or 1.0
+    limit = max(float(np.nanmax(np.abs(a))) for a in arrays) or 1.0
     for i, (axis, array) in enumerate(zip(axes.flat, arrays, strict=True)):
         axis.imshow(array, cmap=SIGNED, vmin=-1.6 * limit, vmax=1.6 * limit)
         for (r, c), value in np.ndenumerate(array):
+            if np.isnan(value):
+                continue
             text = f"{value:.{digits}f}".replace("-", "−")
             axis.text(c, r, "0" if text == "−0" else text, ha="center", va="center", color="black", fontsize=9)
         axis.set_xticks(np.arange(array.shape[1] + 1) - 0.5, [])
@@ -277,6 +280,37 @@ def confusion(counts: Any, classes: Sequence[str]) -> Axes:
     axis.set_yticks(ticks, classes)
     axis.set(xlabel="predicted", ylabel="true")
     return axis
+
+
+def name_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write a name beside each point, on the first of four sides where it covers no point and no other name.
+
+    Call it when the limits and scales of the axes are set.
+
+    Parameters
+    ----------
+    points : dict of name → (x, y)
+        In the order of importance: the first finds its place first.
+    """
+    figure = axis.figure
+    figure.canvas.draw()  # settles where the axes are
+    taken = [
+        mpl.transforms.Bbox.from_bounds(x - 6, y - 6, 12, 12)
+        for x, y in axis.transData.transform(list(points.values()))
+    ]
+    # Alignment of the text, and its distance from the point, in points.
+    sides = [("right", "center", -6, 0), ("left", "center", 6, 0), ("center", "bottom", 0, 6), ("center", "top", 0, -6)]
+    for name, place in points.items():
+        for horizontal, vertical, dx, dy in sides:
+            text = axis.annotate(name, place, (dx, dy), textcoords="offset points", ha=horizontal, va=vertical)
+            box = text.get_window_extent()
+            inside = axis.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:  # no room: the first side, over what is there
+            axis.annotate(name, place, sides[0][2:], textcoords="offset points", ha="right", va="center")
+        taken.append(box)
 
 
 def wiring(steps: Sequence[Step], title: str = "", source: str = "input") -> None:

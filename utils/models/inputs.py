@@ -29,6 +29,7 @@ def check_images(
     exact: int | None = None,
     training: bool = False,
     shrinks: int | None = None,
+    fits: str = "dense layer behind the maps fits",
 ) -> None:
     """Say which images a network takes, if these are not such.
 
@@ -48,6 +49,8 @@ def check_images(
         Whether batch norm takes its statistics from this batch.
     shrinks : int, optional
         By how much the sides are divided before the last batch norm; needed when ``training``.
+    fits : str
+        Which part of the network has room for ``exact`` alone, and its verb.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def check_images(
         raise ValueError(f"{wanted}, but these have {shape[1]} channels: {shape}; {hint}.")
     if exact and shape[2:] != (exact, exact):
         raise ValueError(
-            f"{wanted}, but these measure {shape[2]}×{shape[3]}: the dense layer behind the maps fits one size only; "
+            f"{wanted}, but these measure {shape[2]}×{shape[3]}: the {fits} one size only; "
             f"resize them to {exact}×{exact}."
         )
     if min(shape[2:]) < least:

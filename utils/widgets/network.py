@@ -23,31 +23,28 @@ SIDE = 4096  # pixels of the largest image
 
 
 def default_networks() -> dict[str, tuple[Any, tuple[int, int, int]]]:
-    """Return title → (network, (C, H, W)): three small networks of the book and nine for ImageNet, without weights.
+    """Return title → (network, (C, H, W)): three small networks of the book and ten for ImageNet, without weights.
 
-    The networks are built on the meta device, where they have shapes and no numbers.
+    The networks are the book's own, built on the meta device, where they have shapes and no numbers.
     """
     import torch
-    from torchvision import models
 
-    from utils.models import LeNet, SmallResNet, TinyVGG
-
-    def googlenet() -> torch.nn.Module:
-        return models.googlenet(weights=None, init_weights=False, aux_logits=False)
+    from utils import models
 
     builders = {
-        "LeNet": (LeNet, (1, 28, 28)),
-        "TinyVGG": (TinyVGG, (3, 32, 32)),
-        "SmallResNet": (SmallResNet, (3, 32, 32)),
-        "AlexNet": models.alexnet,
-        "VGG-16": models.vgg16,
-        "GoogLeNet": googlenet,
-        "ResNet-18": models.resnet18,
-        "ResNet-50": models.resnet50,
-        "DenseNet-121": models.densenet121,
-        "MobileNetV2": models.mobilenet_v2,
-        "EfficientNet-B0": models.efficientnet_b0,
-        "ConvNeXt-T": models.convnext_tiny,
+        "LeNet": (models.LeNet, (1, 28, 28)),
+        "TinyVGG": (models.TinyVGG, (3, 32, 32)),
+        "SmallResNet": (models.SmallResNet, (3, 32, 32)),
+        "AlexNet": models.AlexNet,
+        "VGG-16": functools.partial(models.VGG, 16),
+        "GoogLeNet": models.GoogLeNet,
+        "ResNet-18": functools.partial(models.ResNet, 18),
+        "ResNet-50": functools.partial(models.ResNet, 50),
+        "DenseNet-121": functools.partial(models.DenseNet, 121),
+        "MobileNetV2": models.MobileNetV2,
+        "EfficientNet-B0": models.EfficientNet,
+        "ConvNeXt-T": models.ConvNeXt,
+        "ViT-B/16": models.VisionTransformer,
     }
     result = {}
     with torch.device("meta"):
@@ -68,7 +65,7 @@ class NetworkExplorer(Explorer):
     networks : dict of str to (nn.Module, (C, H, W)), optional
         Title, and a network with the shape of the image it takes; networks built under ``torch.device("meta")``
         cost neither memory nor time. LeNet, TinyVGG, SmallResNet, AlexNet, VGG-16, GoogLeNet, ResNet-18, ResNet-50,
-        DenseNet-121, MobileNetV2, EfficientNet-B0 and ConvNeXt-T when left out.
+        DenseNet-121, MobileNetV2, EfficientNet-B0, ConvNeXt-T and ViT-B/16 when left out.
     network : str, optional
         The title shown first, the first one when left out.
     block : int, default 1
