@@ -6,7 +6,9 @@ shifts of up to 4 pixels. Only the peak rate differs: each network has that one 
 images, with a seed that is not used again. Then five seeds, each judged once on the test images. Seconds are those of
 ``fit``; the networks of a seed run in turns, and what is recorded is the median of their ratios to LeNet's seconds.
 
-Writes ``benchmarks/results/architectures.json``; about 25 minutes of one core.
+Writes ``benchmarks/results/architectures.json``; about an hour of one core. ``--only SmallVGG SmallViT`` runs these, and
+LeNet as the measure of seconds, and keeps the other rows as they were recorded; accuracies do not depend on which
+networks run together.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ NETWORKS = {
     "SmallVGG": models.SmallVGG,
     "SmallGoogLeNet": models.SmallGoogLeNet,
     "CifarResNet-8": lambda: models.CifarResNet(8, width=14),
+    "SmallDenseNet": models.SmallDenseNet,
+    "SmallMobileNet": models.SmallMobileNet,
+    "SmallEfficientNet": models.SmallEfficientNet,
+    "SmallViT": models.SmallViT,
+    "SmallConvNeXt": models.SmallConvNeXt,
 }
+FIRST = "LeNet"  # whose seconds are the measure
 
 
 def trained(build: Callable[[], nn.Module], data: Splits, rate: float, seed: int, epochs: int) -> tuple:
@@ -49,51 +57,55 @@ def main() -> None:
     """Choose the rates, train all, print and record the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"fewer than {EPOCHS} only to try it out")
-    epochs = parser.parse_args().epochs
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, metavar="NETWORK", help="run these, keep other rows")
+    chosen = parser.parse_args()
+    epochs = chosen.epochs
+    networks = {name: build for name, build in NETWORKS.items() if name in {FIRST, *(chosen.only or NETWORKS)}}
+    kept = {row["network"]: row for row in results.load("architectures")["rows"]} if chosen.only else {}
     data = shapes(IMAGES, 1000, 1000, textures=TEXTURES)
     rates: dict[str, float] = {}
-    for name, build in NETWORKS.items():
+    for name, build in networks.items():
         tried = {
             rate: evaluate(trained(build, data, rate, TRIAL, epochs)[0], data.validation).accuracy for rate in RATES
         }
         rates[name] = max(tried, key=tried.__getitem__)
         print(name, {rate: round(accuracy, 3) for rate, accuracy in tried.items()}, flush=True)
-    runs: dict[str, list[float]] = {name: [] for name in NETWORKS}
-    seconds: dict[str, list[float]] = {name: [] for name in NETWORKS}
+    runs: dict[str, list[float]] = {name: [] for name in networks}
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
     for seed in SEEDS:
-        for name, build in NETWORKS.items():
+        for name, build in networks.items():
             model, taken = trained(build, data, rates[name], seed, epochs)
             runs[name].append(round(evaluate(model, data.test).accuracy, 4))
             seconds[name].append(taken)
             print(seed, name, runs[name][-1], round(taken, 1), flush=True)
-    rows = []
-    for name, build in NETWORKS.items():
+    rows = dict(kept)
+    for name, build in networks.items():
         parameters, work = architecture.totals(architecture.trace(build(), (3, 32, 32)))
-        relative = [a / b for a, b in zip(seconds[name], seconds["LeNet"], strict=True)]
-        rows.append(
-            {
-                "network": name,
-                "parameters": parameters,
-                "multiply_adds": work,
-                "rate": rates[name],
-                "accuracy": round(mean(runs[name]), 4),
-                "std": round(stdev(runs[name]), 4),
-                "seconds": round(median(relative), 1),
-                "runs": runs[name],
-            }
-        )
+        relative = [a / b for a, b in zip(seconds[name], seconds[FIRST], strict=True)]
+        rows[name] = {
+            "network": name,
+            "parameters": parameters,
+            "multiply_adds": work,
+            "rate": rates[name],
+            "accuracy": round(mean(runs[name]), 4),
+            "std": round(stdev(runs[name]), 4),
+            "seconds": round(median(relative), 1),
+            "runs": runs[name],
+        }
+    if FIRST in kept and rows[FIRST]["runs"] != kept[FIRST]["runs"]:
+        print(f"{FIRST} had {kept[FIRST]['runs']} when the other rows were recorded: another machine or version.")
     path = results.record(
         "architectures",
-        rows,
+        [rows[name] for name in NETWORKS if name in rows],
         command="python -m benchmarks.architectures" + ("" if epochs == EPOCHS else f" --epochs {epochs}"),
         data=f"utils.data.shapes({IMAGES}, 1000, 1000, textures={TEXTURES}): {len(data.train):,} training, "
         f"{len(data.validation):,} validation, {len(data.test):,} test images of 32×32",
         seeds=SEEDS,
         note=f"{epochs} epochs, Adam with a one-cycle schedule whose peak is the best of {RATES} on the validation images "
         f"(seed {TRIAL}), batch {BATCH}, flips and shifts by up to 4 pixels; seconds are relative to LeNet's with the "
-        "same seed, medians.",
+        "same seed, medians. Rows that were added later by --only have their own run of LeNet beside them.",
     )
-    print(f"recorded in {path.name}:\n{results.table(rows)}")
+    print(f"recorded in {path.name}:\n{results.table(list(rows.values()))}")
 
 
 if __name__ == "__main__":
