@@ -5,6 +5,7 @@
 ``runtime``               which device, which seed, small or full scale
 ``claims``                statements that the machine checks
 ``data``                  where images come from
+``downloads``             files from elsewhere, compared with their checksum
 ``filters``               hand-made kernels, and convolution of a plain 2-D image
 ``models``                one architecture per file
 ``training``              fit, evaluate, history, checkpoints; a recipe without a notebook

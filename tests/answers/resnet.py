@@ -148,7 +148,7 @@ WRONG = {
         "not in front": variant(Padded, short=lambda self, x: F.pad(
             x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.outputs - self.inputs, 0)
         )),
-        "must match the size of tensor": variant(Padded, forward=lambda self, x: torch.relu(self.branch(x) + x)),
+        "the two parts of a sum have shapes that do not agree": variant(Padded, forward=lambda self, x: torch.relu(self.branch(x) + x)),
         "not an nn.Module": lambda inputs, outputs, stride: None,
         "returns NoneType": variant(Padded, forward=lambda self, x: None),
         "got      ['": variant(Padded, forward=lambda self, x: 0 * Padded.forward(self, x)),

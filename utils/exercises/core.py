@@ -183,6 +183,49 @@ def describe_network(network: Any, shape: tuple[int, int, int]) -> list[Any]:
     return [parameters, f"output {tuple(output.shape)}", rounded(output[0])]
 
 
+def describe_block(
+    block: Any,
+    images: torch.Tensor,
+    shown: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    scale: Callable[[torch.Tensor], float] = lambda parameter: 1.0,
+) -> list[Any]:
+    """Return what a block gives for a batch in training mode once its parameters are filled by rule.
+
+    Its size, the shape of its output or the error, whether it left the images alone, and some values.
+
+    Parameters
+    ----------
+    block : nn.Module
+        What the student built; of anything else it is said that it is none.
+    images : float64 tensor (N, C, H, W)
+    shown : callable(output) → sequence of tensors with one number each
+        What to show of an output that is not empty.
+    scale : callable(parameter) → number
+        Factor of the rule's values.
+    """
+    if not isinstance(block, nn.Module):
+        return [f"{type(block).__name__}, not an nn.Module", "no output", "", []]
+    block = block.double().train()
+    for parameter in block.parameters():
+        parameter.data.copy_(scale(parameter) * weights_by_rule(parameter.shape))
+    before = images.clone()
+    size = f"{sum(p.numel() for p in block.parameters()):,} parameters"
+    try:
+        with torch.no_grad():
+            output = block(images)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        # Which of the two sizes is named first depends on the order of the sum.
+        if "must match the size of tensor" in reason:
+            reason = "the two parts of a sum have shapes that do not agree"
+        return [size, f"RuntimeError: {reason}", "", []]
+    if not isinstance(output, torch.Tensor):
+        return [size, f"forward returns {type(output).__name__}, not a tensor", "", []]
+    kept = "the input is as before" if torch.equal(images, before) else "the input was changed"
+    values = rounded(torch.stack(list(shown(output)))) if output.dim() == 4 and output.numel() else []
+    return [size, f"output {tuple(output.shape)}", kept, values]
+
+
 @dataclass(frozen=True)
 class Answer:
     """A value that the student predicts: a number, a list, a word.

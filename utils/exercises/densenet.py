@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import densenet as reference
 
-from utils.exercises.core import Answer, Behaviour, Task, rounded, weights_by_rule
+from utils.exercises.core import Answer, Behaviour, Task, describe_block
 
 # ---- blocks: right ones, and by their faults the usual wrong ones -------------------------------------------------
 
@@ -83,27 +83,13 @@ def _seen(answer: Callable[..., Any]) -> Callable[..., list[Any]]:
     """Return a function that builds the block, fills its parameters by rule, and says what a batch shows."""
 
     def look(inputs: int, growth: int, layers: int, height: int, width: int) -> list[Any]:
-        block = answer(inputs, growth, layers)
-        if not isinstance(block, nn.Module):
-            return [f"{type(block).__name__}, not an nn.Module", "no output", "", []]
-        block = block.double().train()
-        for parameter in block.parameters():
-            parameter.data.copy_(weights_by_rule(parameter.shape))
         generator = torch.Generator().manual_seed(inputs + 7 * growth)
         x = torch.randn(3, inputs, height, width, generator=generator, dtype=torch.float64)
-        before = x.clone()
-        size = f"{sum(p.numel() for p in block.parameters()):,} parameters"
-        try:
-            with torch.no_grad():
-                y = block(x)
-        except RuntimeError as error:
-            return [size, f"RuntimeError: {str(error).splitlines()[0]}", "", []]
-        if not isinstance(y, torch.Tensor) or y.dim() != 4:
-            shape = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
-            return [size, f"output {shape}", "", []]
-        kept = "the input is as before" if torch.equal(x, before) else "the input was changed"
-        values = [y.min(), y.mean(), *y[0, :, 0, 0][:2], *y[0, :, 0, 0][-2:]]
-        return [size, f"output {tuple(y.shape)}", kept, rounded(torch.stack(values))]
+        return describe_block(
+            answer(inputs, growth, layers),
+            x,
+            lambda y: [y.min(), y.mean(), *y[0, :, 0, 0][:2], *y[0, :, 0, 0][-2:]],
+        )
 
     return look
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual as Reference
 
-from utils.exercises.core import Behaviour, Task, rounded, weights_by_rule
+from utils.exercises.core import Behaviour, Task, describe_block
 
 # ---- groups without groups ----------------------------------------------------------------------------------------
 
@@ -177,31 +177,14 @@ def _seen(answer: Callable[..., Any]) -> Callable[..., list[Any]]:
     """Return a function that builds the block, fills its parameters by rule, and says what a batch shows."""
 
     def look(inputs: int, outputs: int, stride: int, t: int, height: int, width: int) -> list[Any]:
-        block = answer(inputs, outputs, stride, t)
-        if not isinstance(block, nn.Module):
-            return [f"{type(block).__name__}, not an nn.Module", "no output", "", []]
-        block = block.double().train()
-        for parameter in block.parameters():
-            large = 50 if parameter.dim() == 1 else 1  # so that what comes out of a batch norm exceeds 6
-            parameter.data.copy_(large * weights_by_rule(parameter.shape))
         generator = torch.Generator().manual_seed(inputs + 7 * outputs)
         x = torch.randn(3, inputs, height, width, generator=generator, dtype=torch.float64)
-        before = x.clone()
-        size = f"{sum(p.numel() for p in block.parameters()):,} parameters"
-        try:
-            with torch.no_grad():
-                y = block(x)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            # Which of the two sizes is named first depends on the order of the sum.
-            if "must match the size of tensor" in reason:
-                reason = "the two parts of a sum have shapes that do not agree"
-            return [size, f"RuntimeError: {reason}", "", []]
-        if not isinstance(y, torch.Tensor):
-            return [size, f"forward returns {type(y).__name__}, not a tensor", "", []]
-        kept = "the input is as before" if torch.equal(x, before) else "the input was changed"
-        values = [y.min(), y.mean(), y.max(), *y[0].flatten()[:3]] if y.numel() else []
-        return [size, f"output {tuple(y.shape)}", kept, rounded(torch.stack(values)) if values else []]
+        return describe_block(
+            answer(inputs, outputs, stride, t),
+            x,
+            lambda y: [y.min(), y.mean(), y.max(), *y[0].flatten()[:3]],
+            scale=lambda parameter: 50 if parameter.dim() == 1 else 1,  # what leaves a batch norm shall exceed 6
+        )
 
     return look
 

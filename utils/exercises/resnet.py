@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet as reference
 
 from utils.activations import layer_table
-from utils.exercises.core import Answer, Behaviour, Task, Verdict, fail, not_yet, rounded, weights_by_rule
+from utils.exercises.core import Answer, Behaviour, Task, Verdict, describe_block, fail, not_yet
 
 # ---- predictions --------------------------------------------------------------------------------------------------
 
@@ -99,26 +99,9 @@ def _seen(answer: Callable[..., Any]) -> Callable[..., list[Any]]:
     """Return a function that builds the block, fills its parameters by rule, and says what a batch shows."""
 
     def look(inputs: int, outputs: int, stride: int, height: int, width: int) -> list[Any]:
-        block = answer(inputs, outputs, stride)
-        if not isinstance(block, nn.Module):
-            return [f"{type(block).__name__}, not an nn.Module", "no output", "", []]
-        block = block.double().train()
-        for parameter in block.parameters():
-            parameter.data.copy_(weights_by_rule(parameter.shape))
         generator = torch.Generator().manual_seed(inputs + 7 * outputs)
         x = torch.randn(3, inputs, height, width, generator=generator, dtype=torch.float64).abs()
-        before = x.clone()
-        size = f"{sum(p.numel() for p in block.parameters()):,} parameters"
-        try:
-            with torch.no_grad():
-                y = block(x)
-        except RuntimeError as error:
-            return [size, f"RuntimeError: {str(error).splitlines()[0]}", "", []]
-        if not isinstance(y, torch.Tensor):
-            return [size, f"forward returns {type(y).__name__}, not a tensor", "", []]
-        kept = "the input is as before" if torch.equal(x, before) else "the input was changed"
-        values = [y.min(), y.mean(), *y[0].flatten()[:4]] if y.numel() else []
-        return [size, f"output {tuple(y.shape)}", kept, rounded(torch.stack(values)) if values else []]
+        return describe_block(answer(inputs, outputs, stride), x, lambda y: [y.min(), y.mean(), *y[0].flatten()[:4]])
 
     return look
 
