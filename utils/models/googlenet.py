@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
+from utils.models import units
 from utils.models.inputs import check_counts, check_images
 
 # Table 1, one row for each block: 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection.
@@ -28,14 +30,7 @@ TABLE_1 = {
 }
 
 
-class ConvUnit(nn.Sequential):
-    """A convolution that keeps the size at stride 1, batch norm unless ``norm`` is False, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, norm: bool = True) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=not norm)]
-        if norm:
-            layers.append(nn.BatchNorm2d(outputs, eps=0.001))
-        super().__init__(*layers, nn.ReLU())
+ConvUnit = partial(units.ConvUnit, eps=0.001)  # torchvision's ε; the paper is older than batch norm
 
 
 class Inception(nn.Module):

@@ -16,7 +16,7 @@ def whole_channels(channels: float, step: int = 8) -> int:
 
 
 class ConvUnit(nn.Sequential):
-    """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉): convolution without bias, batch norm, activation.
+    """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉): convolution, batch norm, activation.
 
     Parameters
     ----------
@@ -30,15 +30,17 @@ class ConvUnit(nn.Sequential):
         None where a linear layer is wanted.
     eps, momentum : float
         Of the batch norm.
+    norm : bool
+        False leaves the batch norm out; the convolution then has a bias.
     """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1,
-        activation: type[nn.Module] | None = nn.ReLU, eps: float = 1e-5, momentum: float = 0.1,
+        activation: type[nn.Module] | None = nn.ReLU, eps: float = 1e-5, momentum: float = 0.1, norm: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs, eps=eps, momentum=momentum),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=not norm),
+            *([nn.BatchNorm2d(outputs, eps=eps, momentum=momentum)] if norm else []),
             *([activation()] if activation else []),
         )
 
