@@ -21,6 +21,7 @@ from tools import notebooks, single_file
 HTML = notebooks.ROOT / "_build" / "html"
 PAGES = notebooks.pages()
 CHAPTERS = [str(p.relative_to(notebooks.ROOT).with_suffix("")) for p in notebooks.chapters()]
+PATIENCE = 120_000  # milliseconds: what a busy machine needs is no fault of a page
 BUDGET = 1_000_000  # bytes, gzipped, of one page without pictures, when nothing is cached
 
 pytestmark = pytest.mark.skipif(not (HTML / "index.html").exists(), reason="the book is not built; run `make book`")
@@ -45,8 +46,9 @@ def visit(browser, base: str, page: str, *, width: int = LAPTOP, theme: str = "l
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=theme, has_touch=width == PHONE
     )
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
-    tab.problems, tab.foreign, tab.loaded = [], [], {}
+    tab.problems, tab.foreign, tab.loaded, tab.pending = [], [], {}, set()
 
     def gate(route):
         url = route.request.url
@@ -60,10 +62,24 @@ def visit(browser, base: str, page: str, *, width: int = LAPTOP, theme: str = "l
     tab.on("pageerror", lambda error: tab.problems.append(f"uncaught: {error}"))
     tab.on("console", lambda m: m.type in ("error", "warning") and tab.problems.append(f"{m.type}: {m.text}"))
     tab.on("requestfailed", lambda r: tab.problems.append(f"failed: {r.url}"))
+    tab.on("request", lambda r: tab.pending.add(r))
+    for end in ("requestfinished", "requestfailed"):
+        tab.on(end, lambda r: tab.pending.discard(r))
     tab.on("response", lambda r: tab.loaded.update({r.url: r}))
     tab.goto(f"{base}/{page}.html")
-    tab.wait_for_load_state("networkidle")
+    settle(tab)
     return tab
+
+
+def settle(tab) -> None:
+    """Return when nothing has been loading for 0.3 seconds; Playwright's "networkidle" at times never comes for files."""
+    quiet = 0
+    for _ in range(PATIENCE // 100):
+        tab.wait_for_timeout(100)
+        quiet = 0 if tab.pending else quiet + 1
+        if quiet == 3:
+            return
+    raise AssertionError(f"these requests never end: {sorted(r.url for r in tab.pending)}")
 
 
 def bases(address: str) -> dict[str, str]:
@@ -87,9 +103,7 @@ def assert_whole(tab, page: str) -> None:
             for cell in notebooks.read(notebook).cells
             for output in cell.get("outputs", [])
         )
-    if shown:
-        tab.wait_for_selector(".explorer[data-ready]")
-    assert tab.locator(".explorer[data-ready] .cx").count() == shown
+    expect(tab.locator(".explorer[data-ready] .cx")).to_have_count(shown, timeout=PATIENCE)
     pictures = tab.locator("article img").evaluate_all(
         "all => all.map(i => [i.getAttribute('src'), i.complete && i.naturalWidth > 0, i.alt])"
     )
@@ -150,7 +164,7 @@ def test_page_on_a_phone(browser, page):
     assert_whole(tab, page)
     for theme in ("light", "dark"):
         tab.emulate_media(color_scheme=theme)
-        expect(tab.locator("html")).to_have_attribute("data-theme", theme)
+        expect(tab.locator("html")).to_have_attribute("data-theme", theme, timeout=PATIENCE)
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE
     assert tab.foreign == [] and tab.problems == []
     tab.context.close()
