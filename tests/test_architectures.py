@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torchvision import models as reference
 
+from paper import on_paper
 from utils import architecture, models
 from utils.models import pretrained
 
@@ -31,12 +32,6 @@ PAIRS["vit"] = (
     partial(models.VisionTransformer, 224, 32, 2, 48, 4),
     partial(reference.VisionTransformer, 224, 32, 2, 4, 48, 192),
 )
-
-
-def on_paper(build: Callable[[], nn.Module]) -> nn.Module:
-    """A network without numbers: neither memory nor time."""
-    with torch.device("meta"):
-        return build()
 
 
 def randomised(model: nn.Module) -> nn.Module:

@@ -8,14 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from paper import costs_of, steps_of
 from utils import architecture, models
 from utils.models.convnext import ROADMAP, LayerNorm2d, Modernised
-
-
-def on_paper(build, shape=(3, 224, 224)):
-    """Return the steps of a network that takes neither memory nor time."""
-    with torch.device("meta"):
-        return architecture.trace(build(), shape)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +23,7 @@ def on_paper(build, shape=(3, 224, 224)):
     ],
 )
 def test_convnext_has_the_size_of_its_name(variant, parameters, work, depth):
-    steps = on_paper(partial(models.ConvNeXt, variant))
+    steps = steps_of(partial(models.ConvNeXt, variant))
     assert architecture.totals(steps) == (parameters, work)
     assert sum(s.label == "+" for s in steps) == depth
 
@@ -61,13 +56,13 @@ def test_block_starts_as_nearly_the_identity():
 @pytest.mark.parametrize("step", ROADMAP)
 def test_roadmap_costs_what_table_10_says(step):
     printed = dict(zip(ROADMAP, (4.09, 4.53, 4.42, 2.35, 5.27, 4.64, 4.07, *[4.15] * 4), strict=False))
-    parameters, work = architecture.totals(on_paper(partial(Modernised, step)))
+    parameters, work = costs_of(partial(Modernised, step))
     if step in printed:
         assert abs(work / 1e9 - printed[step]) <= 0.006
     else:  # the table has 4.46 and 4.49 in its last two rows, figure 2 has 4.2 and 4.5
         assert round(work / 1e9, 1) == {"layer norm": 4.1, "separate downsampling": 4.5}[step]
     if step == "ResNet-50":
-        assert (parameters, work) == architecture.totals(on_paper(partial(models.ResNet, 50)))
+        assert (parameters, work) == costs_of(partial(models.ResNet, 50))
 
 
 def test_roadmap_ends_at_convnext_without_layer_scale():

@@ -9,14 +9,9 @@ import torch
 from torch import nn
 from torchvision import models as reference
 
-from utils import architecture, models
+from paper import costs_of
+from utils import models
 from utils.models.efficientnet import SMALL_TABLE, TABLE_1, VARIANTS, SameConv2d, scaled
-
-
-def on_paper(build, side=32):
-    """Return the parameters and multiply-adds of a network that takes neither memory nor time."""
-    with torch.device("meta"):
-        return architecture.totals(architecture.trace(build(), (3, side, side)))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -34,9 +29,9 @@ def test_weights_of_every_variant_have_the_shapes_of_torchvision(variant):
 
 
 def test_costs_of_b0_and_b7_and_lite():
-    assert on_paper(models.EfficientNet, 224) == (5_288_548, 385_814_752)
-    assert on_paper(partial(models.EfficientNet, depth=3.1, width=2.0), 600) == (66_347_960, 37_745_884_192)  # B7
-    assert on_paper(models.EfficientNetLite, 224) == (4_652_008, 385_187_552)
+    assert costs_of(models.EfficientNet, 224) == (5_288_548, 385_814_752)
+    assert costs_of(partial(models.EfficientNet, depth=3.1, width=2.0), 600) == (66_347_960, 37_745_884_192)  # B7
+    assert costs_of(models.EfficientNetLite, 224) == (4_652_008, 385_187_552)
 
 
 def test_table_is_scaled_up_in_blocks_and_by_eights_in_channels():
@@ -67,8 +62,8 @@ def test_lite_has_neither_gates_nor_silu():
 
 
 def test_small_variant():
-    assert on_paper(models.SmallEfficientNet) == (191_440, 9_541_504)
-    assert on_paper(partial(models.SmallEfficientNet, depth=2.0))[0] > 300_000
+    assert costs_of(models.SmallEfficientNet, 32) == (191_440, 9_541_504)
+    assert costs_of(partial(models.SmallEfficientNet, depth=2.0), 32)[0] > 300_000
     model = models.SmallEfficientNet(classes=7, in_channels=1)
     assert sum(len(stage) for stage in model.stages) == sum(row[-1] for row in SMALL_TABLE) == 7
     assert model(torch.randn(2, 1, 9, 12)).shape == (2, 7)

@@ -9,14 +9,10 @@ import torch
 from torch import nn
 from torchvision import models as reference
 
+from paper import costs_of
 from utils import architecture, models
 
 V1, V2, V3 = models.MobileNetV1, models.MobileNetV2, models.MobileNetV3
-
-
-def costs(build, side: int = 224) -> tuple[int, int]:
-    with torch.device("meta"):
-        return architecture.totals(architecture.trace(build(), (3, side, side)))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +30,7 @@ def costs(build, side: int = 224) -> tuple[int, int]:
     ],
 )
 def test_mobilenets_cost_what_is_said(build, side, parameters, millions):
-    found, work = costs(build, side)
+    found, work = costs_of(build, side)
     assert (found, round(work / 1e6)) == (parameters, millions)
 
 
@@ -45,7 +41,7 @@ def test_widths_equal_those_of_torchvision(width):
         (V3, reference.mobilenet_v3_large),
         (partial(V3, "small"), reference.mobilenet_v3_small),
     ):
-        assert costs(partial(ours, width=width)) == costs(partial(theirs, width_mult=width))
+        assert costs_of(partial(ours, width=width)) == costs_of(partial(theirs, width_mult=width))
 
 
 def test_third_generation_has_the_batch_norm_of_torchvision():

@@ -8,13 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from paper import steps_of
 from utils import architecture, models
-
-
-def on_paper(build, shape):
-    """Return the steps of a network that takes neither memory nor time."""
-    with torch.device("meta"):
-        return architecture.trace(build(), shape)
 
 
 @pytest.mark.parametrize(
@@ -22,19 +17,19 @@ def on_paper(build, shape):
     [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160), (152, 60_192_808)],
 )
 def test_resnet_has_the_layers_of_its_name(depth, parameters):
-    steps = on_paper(partial(models.ResNet, depth), (3, 224, 224))
+    steps = steps_of(partial(models.ResNet, depth), (3, 224, 224))
     assert architecture.totals(steps)[0] == parameters
     assert sum(s.multiply_adds > 0 and ".skip." not in s.name for s in steps) == depth
 
 
 def test_resnet_with_the_stride_of_the_paper_costs_less_and_has_the_same_weights():
-    ours, papers = (on_paper(partial(models.ResNet, 50, version=v), (3, 224, 224)) for v in (1.5, 1))
+    ours, papers = (steps_of(partial(models.ResNet, 50, version=v), (3, 224, 224)) for v in (1.5, 1))
     assert architecture.totals(ours) == (25_557_032, 4_089_184_256)
     assert architecture.totals(papers) == (25_557_032, 3_857_973_248)  # "3.8 × 10⁹" in table 1
     strides = [[s.label for s in steps if "stride 2" in s.label and ".conv" in s.name] for steps in (ours, papers)]
     assert strides[0] == [f"conv 3×3, {c}, stride 2" for c in (128, 256, 512)]
     assert strides[1] == [f"conv 1×1, {c}, stride 2" for c in (128, 256, 512)]
-    basic = [on_paper(partial(models.ResNet, 18, version=v), (3, 64, 64)) for v in (1, 1.5)]
+    basic = [steps_of(partial(models.ResNet, 18, version=v), (3, 64, 64)) for v in (1, 1.5)]
     assert basic[0] == basic[1]  # a basic block has one place for the stride
 
 
@@ -43,7 +38,7 @@ def test_resnet_with_the_stride_of_the_paper_costs_less_and_has_the_same_weights
     [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)],
 )
 def test_cifar_resnet_has_the_size_of_the_paper(depth, parameters):
-    residual, plain = (on_paper(partial(models.CifarResNet, depth, residual=r), (3, 32, 32)) for r in (True, False))
+    residual, plain = (steps_of(partial(models.CifarResNet, depth, residual=r), (3, 32, 32)) for r in (True, False))
     assert architecture.totals(residual) == architecture.totals(plain)  # the shortcuts cost nothing
     assert architecture.totals(residual)[0] == parameters
     assert sum(s.multiply_adds > 0 for s in residual) == depth
