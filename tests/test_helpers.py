@@ -224,6 +224,48 @@ def test_capture_clones_and_cleans_up():
         pass
 
 
+def test_capture_in_the_graph_gives_the_gradients_of_the_plain_pass():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8, 3))
+    images = torch.randn(2, 1, 4, 4)
+    maps = model[0](images)
+    plain = torch.autograd.grad(model[3](model[2](maps.relu())).sum(), maps)[0]
+    with activations.capture(model, "0", graph=True) as seen:
+        output = model(images)
+    assert torch.equal(seen["0"], maps) and seen["0"].min() < 0  # the in-place layer worked on the clone
+    assert torch.equal(torch.autograd.grad(output.sum(), seen["0"])[0], plain)
+
+
+def test_capture_of_nested_and_repeated_layers():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Identity())
+            self.unused = nn.Identity()
+
+        def forward(self, x):
+            return self.body(self.body(x) - 1)
+
+    model, x = Twice(), torch.tensor([-1.0, 3.0])
+    with activations.capture(model, "body.0.0", "unused", every=True) as seen:
+        model(x)
+    assert [t.tolist() for t in seen["body.0.0"]] == [[0, 3], [0, 2]] and "unused" not in seen
+    with activations.capture(model, "body.0.0", "body.0.0") as seen:
+        model(x)
+    assert seen["body.0.0"].tolist() == [0, 2]
+    with (
+        pytest.raises(ValueError, match=r"no layer 'body.0.1'; it has, for example, .*'body.0'"),
+        activations.capture(model, "body.0.1"),
+    ):
+        pass
+    attention = nn.MultiheadAttention(4, 1)
+    whole = nn.Sequential(attention)
+    refused = pytest.raises(TypeError, match="the layer '0' returns a tuple, but only tensors")
+    with refused, activations.capture(whole, "0"):
+        whole[0](*[torch.zeros(2, 1, 4)] * 3)
+    assert not attention._forward_hooks
+
+
 def test_layer_table_counts():
     model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 10))
     rows = activations.layer_table(model, (3, 4, 4))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from utils.activations import multiply_adds
+from utils.activations import evaluating, multiply_adds
 from utils.models.inputs import check_images
 
 # Functions and methods by the name under which torch.fx meets them, and how a diagram calls them.
@@ -202,9 +202,7 @@ def trace(model: nn.Module, shape: Sequence[int]) -> list[Step]:
     ValueError
         When the forward pass cannot be followed symbolically; the cause is chained.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         try:
             tracer = _Tracer()
             graph = fx.GraphModule(model, tracer.trace(model))
@@ -217,8 +215,6 @@ def trace(model: nn.Module, shape: Sequence[int]) -> list[Step]:
         recorder = _Recorder(model, graph, tuple(shape))
         with torch.no_grad():
             recorder.run(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
-    finally:
-        model.train(was_training)
     return recorder.steps
 
 

@@ -111,6 +111,68 @@ def show(
     return axes.ravel()[: len(arrays)]
 
 
+def overlay(
+    images: Sequence[Any],
+    maps: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    strength: float = 0.8,
+    clip: float = 0.99,
+    size: float | None = None,
+) -> np.ndarray:
+    """Show a map over each image, in grey: orange where it is positive, blue where negative, clear where it is 0.
+
+    Every map has its own scale, so colours of two images must not be compared.
+
+    Parameters
+    ----------
+    images : sequence of arrays or tensors, (H, W), (1, H, W) or (3, H, W)
+        In [0, 1].
+    maps : sequence of 2-D arrays or tensors
+        One for each image, or for the only one; each is as high and wide as its image.
+    titles : sequence of str, optional
+        One for each map.
+    columns, size
+        As for :func:`show`.
+    strength : float
+        From 0, the image alone, to 1, where the strongest places hide the image.
+    clip : float
+        The share of the pixels that have a colour of their own; the few strongest ones above share the last.
+
+    Returns
+    -------
+    ndarray of Axes, one for each map
+
+    Raises
+    ------
+    ValueError
+        When a map does not belong to an image, or a number is out of its range.
+    """
+    for name, value in (("strength", strength), ("clip", clip)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value!r}, but it must lie between 0 and 1.")
+    values = [_array(m).astype(float) for m in maps]
+    grounds = [_array(image).astype(float) for image in images]
+    grounds = grounds * len(values) if len(grounds) == 1 else grounds
+    if len(grounds) != len(values):
+        raise ValueError(f"there are {len(values)} maps for {len(grounds)} images; give one map for each image.")
+    mixed = []
+    for ground, value in zip(grounds, values, strict=True):
+        if value.ndim != 2 or value.shape != ground.shape[:2]:
+            raise ValueError(
+                f"a map has shape {value.shape} over an image of {ground.shape[:2]}, but both must be (H, W); "
+                "enlarge the map, or sum it over the channels."
+            )
+        grey = ground if ground.ndim == 2 else ground @ np.array([0.2125, 0.7154, 0.0721])
+        # From 0 at black to 1 at the strongest; a map of zeros leaves the image as it is.
+        weight = np.clip(np.abs(value) / (np.quantile(np.abs(value), clip) or np.abs(value).max() or 1.0), 0, 1)
+        colour = np.where(value[..., None] < 0, mpl.colors.to_rgb("#2166AC"), mpl.colors.to_rgb("#E06A00"))
+        weight = strength * weight[..., None]
+        mixed.append(np.moveaxis((1 - weight) * np.clip(grey, 0, 1)[..., None] + weight * colour, -1, 0))
+    return show(mixed, titles, columns=columns, size=size)
+
+
 def numbers(
     grids: Sequence[Any],
     titles: Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from utils.data.common import Images, Splits, stratified_split
 from utils.data.corruptions import CORRUPTIONS, corrupt
 from utils.data.digits import digits
+from utils.data.faces import faces
 from utils.data.folder import folder, folder_images
 from utils.data.photos import PHOTOS, photo
 from utils.data.shapes import SHAPES, TEXTURES, Scenes, scenes, shapes
@@ -25,6 +26,7 @@ __all__ = [
     "cifar10",
     "corrupt",
     "digits",
+    "faces",
     "fashion_mnist",
     "folder",
     "folder_images",

@@ -73,9 +73,10 @@ class Scenes:
     shape : int64 tensor (N,)
         Index into ``SHAPES``.
     texture, background : int64 tensor (N,)
-        Photographs of the shape and of what lies around it, never the same: indices into ``textures``.
-    textures : tuple of str
-        Names of the photographs.
+        Photographs of the shape and of what lies around it, never the same: indices into ``textures`` and
+        ``backgrounds``.
+    textures, backgrounds : tuple of str
+        Names of the photographs; the same ones unless ``scenes`` was given others for the backgrounds.
     """
 
     images: torch.Tensor
@@ -84,6 +85,7 @@ class Scenes:
     texture: torch.Tensor
     background: torch.Tensor
     textures: tuple[str, ...]
+    backgrounds: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -110,6 +112,7 @@ def shapes(
     seed: int = 0,
     label: str = "shape",
     textures: tuple[str, ...] = tuple(TEXTURES),
+    held_out: tuple[str, ...] = (),
 ) -> Splits:
     """Return training, validation and test images (3, size, size) of ten shapes.
 
@@ -128,6 +131,10 @@ def shapes(
         ``"shape"`` or ``"texture"``: which of the two the labels name.
     textures : tuple of str
         The photographs to cut from, at least two of ``TEXTURES``.
+    held_out : tuple of str
+        Photographs among them that only test images show. With shape labels (at least two then) all of a test image is
+        cut from them. With texture labels they are its background: a photograph that is a class has to be
+        known, and shows up in the test by its own strip, as always.
 
     Raises
     ------
@@ -139,9 +146,17 @@ def shapes(
     scenes : one part with masks and both labels
     """
     _check_label(label)
+    if unknown := [name for name in held_out if name not in textures]:
+        raise ValueError(f"{unknown[0]!r} is held out, but it is none of the textures {', '.join(textures)}.")
+    shown = tuple(name for name in textures if name not in held_out)
+    photographs: dict[str, dict[str, tuple[str, ...]]] = {part: {"textures": shown} for part in STRIPS}
+    if held_out:
+        photographs["test"] = (
+            {"textures": held_out} if label == "shape" else {"textures": shown, "backgrounds": held_out}
+        )
     numbers = {"train": train, "validation": validation, "test": test}
     parts = {
-        part: scenes(number, size=size, seed=seed, part=part, textures=textures).labelled(label)
+        part: scenes(number, size=size, seed=seed, part=part, **photographs[part]).labelled(label)
         for part, number in numbers.items()
     }
     fit = parts["train"].with_statistics()
@@ -157,6 +172,7 @@ def scenes(
     seed: int = 0,
     part: str = "train",
     textures: tuple[str, ...] = tuple(TEXTURES),
+    backgrounds: tuple[str, ...] | None = None,
 ) -> Scenes:
     """Return ``number`` images of shapes with masks and labels.
 
@@ -178,11 +194,13 @@ def scenes(
         ``"train"``, ``"validation"`` or ``"test"``: other random numbers, and another strip of every photograph.
     textures : tuple of str
         The photographs to cut from, at least two of ``TEXTURES``.
+    backgrounds : tuple of str, optional
+        Other photographs for what lies around the shapes, at least one; the textures themselves when left out.
 
     Raises
     ------
     ValueError
-        When a number, the part or the textures make no sense.
+        When a number, the part or the photographs make no sense.
     """
     _check_number("the number of images", number, 1, None)
     _check_number("size", size, 8, 4096)
@@ -194,14 +212,20 @@ def scenes(
         raise ValueError(
             f"the textures are {textures!r}, but they must be at least two different ones of {', '.join(TEXTURES)}."
         )
+    _check_backgrounds(backgrounds, textures)
     # One row of whole numbers for each image, so that the first rows do not depend on how many follow.
     random = np.random.RandomState([seed, list(STRIPS).index(part)])
     draws = random.randint(0, 2**31 - 1, (number, 13), dtype=np.int64)
     shape, texture = draws[:, 0] % len(SHAPES), draws[:, 1] % len(textures)
-    background = (texture + 1 + draws[:, 2] % (len(textures) - 1)) % len(textures)
+    if backgrounds is None:
+        background = (texture + 1 + draws[:, 2] % (len(textures) - 1)) % len(textures)
+    else:
+        background = draws[:, 2] % len(backgrounds)
+    around = textures if backgrounds is None else backgrounds
     coverage = _draw(shape, draws[:, 3:7], size)
-    sources = [_strips(name, part, size) for name in textures]
-    front, back = _crops(sources, texture, draws[:, 7:10], size), _crops(sources, background, draws[:, 10:13], size)
+    strips = {name: _strips(name, part, size) for name in (*textures, *around)}
+    front = _crops([strips[name] for name in textures], texture, draws[:, 7:10], size)
+    back = _crops([strips[name] for name in around], background, draws[:, 10:13], size)
     return Scenes(
         images=torch.from_numpy(_lay(front, back, coverage)),
         masks=torch.from_numpy(coverage > FINE**2 // 2)[:, None],
@@ -209,6 +233,7 @@ def scenes(
         texture=torch.from_numpy(texture),
         background=torch.from_numpy(background),
         textures=tuple(textures),
+        backgrounds=tuple(around),
     )
 
 
@@ -337,6 +362,17 @@ def _polygon(x: np.ndarray, y: np.ndarray, corners: tuple[tuple[int, int], ...])
             x0, y0, x1, y1 = x1, y1, x0, y0
         inside ^= (y >= y0) & (y < y1) & ((x - x0) * (y1 - y0) < (x1 - x0) * (y - y0))
     return inside
+
+
+def _check_backgrounds(backgrounds: tuple[str, ...] | None, textures: tuple[str, ...]) -> None:
+    if backgrounds is None:
+        return
+    others = [name for name in TEXTURES if name not in textures]
+    if not backgrounds or len(set(backgrounds)) < len(backgrounds) or not set(backgrounds) <= set(others):
+        raise ValueError(
+            f"the backgrounds are {backgrounds!r}, but they must be different photographs, at least one, that are "
+            f"none of the textures: {', '.join(others) or 'all are taken'}."
+        )
 
 
 def _check_label(label: str) -> None:

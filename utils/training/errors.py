@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from utils.activations import evaluating
 from utils.data import Images
 from utils.training.history import History
 
@@ -27,18 +28,15 @@ def check(model: nn.Module, data: Images, name: str) -> None:
             f"the {name} images have {shape[0]} channel{'' if shape[0] == 1 else 's'} (shape {shape}), but the first "
             f"convolution takes {first.in_channels}; convert the images or build the model with in_channels={shape[0]}."
         )
-    was_training = model.training
-    model.eval()
     try:
         parameter = next(model.parameters(), torch.zeros(()))
-        output = model(data.inputs(slice(0, 1)).to(parameter.device))
+        with evaluating(model):
+            output = model(data.inputs(slice(0, 1)).to(parameter.device))
     except RuntimeError as error:
         raise ValueError(
             f"the model cannot take the {name} images of shape {shape} ({str(error).splitlines()[0]}); "
             "compare the size that the model was built for."
         ) from error
-    finally:
-        model.train(was_training)
     highest = int(data.labels.max())
     if output.dim() != 2 or highest >= output.shape[1]:
         raise ValueError(

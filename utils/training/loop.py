@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from utils.activations import evaluating
 from utils.data import Images
 from utils.data.augment import Step
 from utils.training import distributed, errors
@@ -348,14 +349,9 @@ def _evaluate(
     batch_size: int = 500,
 ) -> Evaluation:
     """Evaluate, every process its share of the images; all get the whole result."""
-    was_training = model.training
-    model.eval()
     mine = torch.arange(len(data), device=device).tensor_split(world.size)
-    try:
-        with formats.cast(precision, device):
-            parts = [model(data.inputs(index)).float() for index in mine[world.rank].split(batch_size)]
-    finally:
-        model.train(was_training)
+    with evaluating(model), formats.cast(precision, device):
+        parts = [model(data.inputs(index)).float() for index in mine[world.rank].split(batch_size)]
     logits = torch.cat([part.to(device) for part in distributed.everyone(torch.cat(parts), world)])
     accuracy = (logits.argmax(1) == data.labels).float().mean().item()
     return Evaluation(loss(logits, data.labels).item(), accuracy, logits.cpu(), data.labels.cpu())
