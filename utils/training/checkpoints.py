@@ -16,6 +16,7 @@ from torch import nn
 from utils.training import distributed
 from utils.training.distributed import World
 from utils.training.history import History
+from utils.weights import check_weights, read, read_weights
 
 
 def save_weights(model: nn.Module, path: str | Path, *, half: bool = False) -> Path:
@@ -44,9 +45,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         When there is no such file, it is no file of weights, or they belong to another model.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path.name} in {path.parent}; give the path of a file of weights.")
-    _load(model, _read(path, "file of weights"), path.name)
+    _load(model, read_weights(path), path.name)
     return model.eval()
 
 
@@ -108,7 +107,7 @@ class Checkpoint:
                 left_over.unlink()
         if not self.last.exists():
             return None
-        state = _read(self.last, "checkpoint")
+        state = read(self.last, "a checkpoint")
         if not isinstance(state, dict) or "settings" not in state:
             raise ValueError(f"{self.last} is no checkpoint of fit; give another folder.")
         for name, now in self.settings.items():
@@ -164,29 +163,10 @@ def _plain(model: nn.Module) -> nn.Module:
     return getattr(model, "_orig_mod", model)
 
 
-def _load(model: nn.Module, state: Any, name: str) -> None:
+def _load(model: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
     model = _plain(model)
-    own = model.state_dict()
-    if not isinstance(state, dict):
-        raise ValueError(f"{name} holds a {type(state).__name__}, but a dictionary of weights is expected.")
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    wrong = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    if missing or extra or wrong:
-        example = (missing + extra + sorted(wrong))[0]
-        raise ValueError(
-            f"{name} belongs to another model: {len(missing)} weights are missing, {len(extra)} are unknown, "
-            f"{len(wrong)} have another shape (for example {example!r})."
-        )
+    check_weights(state, model.state_dict(), f"this {type(model).__name__}", f"the tensors in {source}")
     model.load_state_dict(state)
-
-
-def _read(path: Path, what: str) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path.name} is no readable {what} ({str(error).splitlines()[0]}); get it again, or delete it."
-        ) from error
 
 
 def _write(state: Any, path: Path) -> None:
