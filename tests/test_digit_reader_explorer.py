@@ -19,7 +19,7 @@ from utils.widgets import DigitReader, source
 from utils.widgets.digit_reader import half_precision_model
 
 MEAN, STD = data.digits().train.mean[0], data.digits().train.std[0]
-MODULE = source("base.js", "digit_reader.js")
+MODULE = source("base.js", "trained.js", "digit_reader.js")
 
 
 # ---------------------------------------------------------------- the network and the digits of the book

@@ -1,92 +1,5 @@
 // LeNet reads your digit: a trained network runs in the page on what is drawn on the pad.
 
-const SIDE = 28, CELLS = SIDE * SIDE;
-const thousands = (n) => n.toLocaleString("en");
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-
-/** The bytes of a view, a buffer or a list: hosts differ in what they hand over. */
-const bytesOf = (data) => (ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data));
-
-/** float16 numbers, little-endian, as a Float32Array. */
-export function decode(data) {
-  const bytes = bytesOf(data);
-  return Float32Array.from({ length: bytes.length / 2 }, (_, i) => {
-    const bits = bytes[2 * i] | (bytes[2 * i + 1] << 8);
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
-  });
-}
-
-/**
- * One pass: `layers` from Python, all `weights` in a row, 784 normalised pixels. Sums are in double precision,
- * values in single. `activations`: the input and each layer's shape, values and `offset` of its weights.
- */
-export function forward(layers, weights, input) {
-  let now = { shape: [1, SIDE, SIDE], values: Float32Array.from(input), offset: 0 }, offset = 0;
-  const activations = [now];
-  for (const layer of layers) {
-    const { kind } = layer, { shape, values } = now;
-    if (kind === "conv") now = convolve(layer, weights, offset, now);
-    else if (kind === "linear") now = dense(layer, weights, offset, now);
-    else if (kind === "flatten") now = { shape: [values.length], values };
-    else if (kind.endsWith("pool")) now = pool(now, kind === "maxpool");
-    else now = { shape, values: values.map(kind === "relu" ? (v) => (v > 0 ? v : 0) : Math.tanh) };
-    now.offset = offset;
-    offset += parameters(layer);
-    activations.push(now);
-  }
-  if (offset !== weights.length) throw new Error(`the layers use ${offset} weights, not ${weights.length}`);
-  return { logits: now.values, activations };
-}
-
-function parameters({ in: inputs = 0, out = 0, kernel = 1, bias }) {
-  return out * inputs * kernel * kernel + (bias ? out : 0);
-}
-
-function convolve({ in: channels, out, kernel: k, padding: p, bias }, weights, offset, { shape, values }) {
-  const [, height, width] = shape;
-  const rows = height + 2 * p - k + 1, columns = width + 2 * p - k + 1, area = rows * columns;
-  const result = new Float32Array(out * area), sums = new Float64Array(area);
-  for (let o = 0, at = offset; o < out; o += 1) {
-    sums.fill(bias ? weights[offset + out * channels * k * k + o] : 0);
-    for (let c = 0; c < channels; c += 1) for (let i = 0; i < k; i += 1) for (let j = 0; j < k; j += 1) {
-      const w = weights[at++];
-      // The rows and columns of the output in which this weight meets a pixel, not the padding.
-      const bottom = Math.min(rows, height + p - i), left = Math.max(0, p - j), right = Math.min(columns, width + p - j);
-      for (let y = Math.max(0, p - i); y < bottom; y += 1) {
-        const from = (c * height + y + i - p) * width + j - p, to = y * columns;
-        for (let x = left; x < right; x += 1) sums[to + x] += w * values[from + x];
-      }
-    }
-    result.set(sums, o * area);
-  }
-  return { shape: [out, rows, columns], values: result };
-}
-
-/** A dense layer is a convolution of maps of one pixel with kernels of one pixel. */
-function dense(layer, weights, offset, { values }) {
-  const maps = { shape: [values.length, 1, 1], values };
-  return { shape: [layer.out], values: convolve({ ...layer, kernel: 1, padding: 0 }, weights, offset, maps).values };
-}
-
-function pool({ shape: [channels, height, width], values }, largest) {
-  const rows = height >> 1, columns = width >> 1, result = new Float32Array(channels * rows * columns);
-  for (let c = 0, at = 0; c < channels; c += 1) for (let y = 0; y < rows; y += 1) for (let x = 0; x < columns; x += 1) {
-    const i = (c * height + 2 * y) * width + 2 * x;
-    const four = [values[i], values[i + 1], values[i + width], values[i + width + 1]];
-    result[at++] = largest ? Math.max(...four) : (four[0] + four[1] + four[2] + four[3]) / 4;
-  }
-  return { shape: [channels, rows, columns], values: result };
-}
-
-/** Probabilities; without the largest logit, no power overflows. */
-export function softmax(logits) {
-  const largest = Math.max(...logits), powers = Array.from(logits, (v) => Math.exp(v - largest));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((v) => v / sum);
-}
-
 /**
  * Centre and scale 784 values (0 to 255) as MNIST was made: the box around the ink is resized to 20 pixels on its
  * longer side, then moved until the centre of mass lies in pixel (14, 14). An MNIST digit comes back unchanged.
@@ -134,29 +47,6 @@ export function stroke(pixels, x0, y0, x1, y1, erase = false) {
   }
 }
 
-const packed = (text) => text.match(/\d+/g).reduce((sum, part, i) => (sum | (part << (8 * i))) >>> 0, 0xff000000);
-const SIGNED = Uint32Array.from({ length: 511 }, (_, i) => packed(signedColour(i - 255, 255)));
-const GREY = Uint32Array.from({ length: 256 }, (_, i) => packed(greyColour(i, 0, 255)));
-
-/** A pixel for each value: signed colours up to ±largest, or, without `largest`, grey from 0 to 255. */
-function paint(canvas, values, columns, start, count, largest) {
-  const rows = Math.ceil(count / columns), signed = largest !== undefined;
-  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
-  const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-  const words = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < count; i += 1) {
-    const value = values[start + i];
-    words[i] = signed ? SIGNED[Math.round(clamp(largest && value / largest, -1, 1) * 255) + 255] : GREY[value];
-  }
-  context.putImageData(image, 0, 0);
-}
-
-function extremes(values, start = 0, count = values.length) {
-  const part = values.subarray(start, start + count);
-  const low = part.reduce((a, b) => Math.min(a, b), Infinity), high = part.reduce((a, b) => Math.max(a, b), -Infinity);
-  return { low, high, largest: Math.max(-low, high) };
-}
-
 /** The layers as a reader counts them, each with the activation after it. */
 function columnsOf(layers, activations) {
   const columns = [{ name: "input", family: "input", layer: {}, before: 0, after: 0 }], numbers = {};
@@ -173,22 +63,6 @@ function columnsOf(layers, activations) {
     Object.assign(column, { shape, flat, maps, count: values.length / maps, from: columns[r - 1]?.name });
   });
   return columns;
-}
-
-/** A probability in words that never claims to be exactly 0 or 1. */
-function chance(p, digits, less = "less than ", more = "more than ") {
-  const least = 10 ** -digits;
-  return p < least / 2 ? less + least : p > 1 - least / 2 ? more + (1 - least) : p.toFixed(digits);
-}
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-/** The step of an arrow key, [0, 0] for one of `others`. A key in use goes no further, or the notebook would act on it. */
-function keyed(event, others = []) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
-  const by = ARROWS[event.key] ?? (others.includes(event.key) ? [0, 0] : undefined);
-  if (by) { event.preventDefault(); event.stopPropagation(); }
-  return by;
 }
 
 const DRAW = "Draw with the mouse or a finger. By keyboard: arrow keys move the pen, Space lowers and lifts it.";
@@ -220,17 +94,9 @@ function render({ model, el: place }) {
   const eraser = button("Eraser", () => setErasing(!erasing));
   const centre = el("input", { type: "checkbox", onchange: update });
   const before = el("input", { type: "checkbox", onchange: update });
-  const digits = labels.map((label, i) => {
-    const canvas = picture();
-    paint(canvas, images, SIDE, i * CELLS, CELLS);
-    const name = `test digit ${i + 1} of ${labels.length}, a ${label}`;
-    return el("button", { type: "button", role: "radio", "aria-label": name, onclick: () => pick(i), onkeydown: step }, canvas);
-  });
+  const digits = digitChoice(images, labels, pick);
   const status = el("p", { class: "cx-status dr-status", "aria-live": "polite" });
-  const bars = Array.from({ length: 10 }, (_, i) => {
-    const bar = el("span", { class: "dr-bar" }), number = el("span", { class: "dr-number" });
-    return { bar, number, row: el("li", {}, el("b", {}, String(i)), el("span", { class: "dr-track" }, bar), number) };
-  });
+  const bars = probabilityBars();
   columns.forEach((column, r) => {
     const { flat, maps, shape } = column;
     const zoom = flat ? 0 : Math.max(2, Math.round(20 / shape[1] + 1.5)); // page pixels for one value
@@ -250,9 +116,9 @@ function render({ model, el: place }) {
     div("dr-top",
       div("dr-left", heading("Draw a digit"), pad, div("dr-buttons", eraser, button("Clear", () => pick()), button("Reset", reset)), padNote),
       div("dr-right", heading("Or pick a test digit and change it", title),
-        el("div", { class: "dr-digits", role: "radiogroup", "aria-labelledby": title }, ...digits),
+        el("div", { class: "dr-digits", role: "radiogroup", "aria-labelledby": title }, ...digits.buttons),
         status,
-        el("ol", { class: "dr-bars", "aria-label": "probability of each digit" }, ...bars.map(({ row }) => row)),
+        bars.root,
         tick(centre, "centre and scale as MNIST does"), small(MNIST))),
     div("dr-line", heading(`Layer by layer: ${thousands(weights.length)} parameters in half precision`),
       rest ? tick(before, `show maps before ${rest}`) : null),
@@ -345,13 +211,6 @@ function render({ model, el: place }) {
     changed = sample = false;
     update();
   }
-  function step(event) {
-    const by = keyed(event), n = digits.length;
-    if (!by) return;
-    const to = (digits.indexOf(event.currentTarget) + by[0] + by[1] + n) % n;
-    pick(to);
-    digits[to].focus();
-  }
   function walk(event) {
     const by = keyed(event);
     if (!by) return;
@@ -370,21 +229,14 @@ function render({ model, el: place }) {
     const untouched = origin !== null && !changed, empty = !pixels.some(Boolean);
     const seen = untouched || !centre.checked ? pixels : prepare(pixels);
     pass = { empty, seen, ...forward(layers, weights, Float32Array.from(seen, (v) => (v / 255 - mean) / std)) };
-    digits.forEach((digit, i) => {
-      digit.setAttribute("aria-checked", String(untouched && i === origin));
-      digit.tabIndex = i === (origin ?? 0) ? 0 : -1;
-    });
+    digits.show(untouched ? origin : null, origin ?? 0);
     const p = softmax(pass.logits), [first, second] = [...p.keys()].sort((a, b) => p[b] - p[a]), label = labels[origin];
     let text = `The network reads ${first} with probability ${chance(p[first], 2)}; next ${second} with ${chance(p[second], 2)}.`;
     if (untouched) text += ` This test digit is a ${label}${label === first ? "." : ": the network is wrong."}`;
     else if (origin !== null) text += ` This was a test digit ${label} before you changed it.`;
     status.setAttribute("aria-busy", String(pointer !== null)); // announced once a stroke, not once a frame
     status.textContent = empty ? "Draw a digit, or pick a test digit." : text;
-    bars.forEach(({ row, bar, number }, i) => {
-      row.classList.toggle("dr-best", !empty && i === first);
-      bar.style.width = empty ? "0" : `${100 * p[i]}%`;
-      number.textContent = empty ? "–" : chance(p[i], 3, "<", ">");
-    });
+    bars.show(...(empty ? [] : [p, first]));
     show();
   }
   function show() {
