@@ -12,6 +12,7 @@
 ``activations``           what each layer computes
 ``architecture``          which operations a network consists of, their costs, and how they are wired
 ``diagnosis``             can its confidence be believed; does it learn at all
+``screening``             how good is a test that says yes or no: ROC, intervals, predictive values
 ``plots``                 every figure style in one place
 ``widgets``               the explorers
 ``exercises``             the checks behind the exercise notebooks

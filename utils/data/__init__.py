@@ -1,16 +1,18 @@
 """Images: one small module per source, one common type.
 
-Nothing here needs a network, except ``mnist``, ``fashion_mnist`` and ``cifar10`` when they are asked for first.
+Nothing here needs a network, except ``mnist``, ``fashion_mnist``, ``cifar10`` and ``chest_xray`` when they are asked for first.
 Augmentation of batches is in :mod:`utils.data.augment`.
 """
 
 from __future__ import annotations
 
+from utils.data.chest_xray import chest_xray
 from utils.data.common import Images, Splits, stratified_split
 from utils.data.corruptions import CORRUPTIONS, corrupt
 from utils.data.digits import digits
 from utils.data.faces import faces
 from utils.data.folder import folder, folder_images
+from utils.data.marker import corner, cover, stamp
 from utils.data.photos import PHOTOS, photo
 from utils.data.shapes import SHAPES, TEXTURES, Scenes, scenes, shapes
 from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist
@@ -23,8 +25,11 @@ __all__ = [
     "Images",
     "Scenes",
     "Splits",
+    "chest_xray",
     "cifar10",
+    "corner",
     "corrupt",
+    "cover",
     "digits",
     "faces",
     "fashion_mnist",
@@ -34,5 +39,6 @@ __all__ = [
     "photo",
     "scenes",
     "shapes",
+    "stamp",
     "stratified_split",
 ]

@@ -34,6 +34,7 @@ _CLASSES = {
     "NetworkInNetwork": "network_in_network",
     "PreactivationBlock": "resnet",
     "ResNet": "resnet",
+    "Screener": "screener",
     "SimpleCNN": "small",
     "SmallAlexNet": "alexnet",
     "SmallConvNeXt": "convnext",
