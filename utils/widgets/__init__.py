@@ -21,6 +21,7 @@ _CLASSES = {
     "ConvolutionExplorer": "convolution",
     "DigitReader": "digit_reader",
     "Explore": "explored",
+    "FeatureMapExplorer": "feature_map",
     "GradientExplorer": "gradient",
     "LearningExplorer": "learning",
     "Lens": "lens",
@@ -30,6 +31,7 @@ _CLASSES = {
     "ShiftExplorer": "shift",
     "WindowExplorer": "window",
     "explore": "explored",
+    "feature_maps": "feature_map",
     "record": "learning",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "ConvolutionExplorer",
     "DigitReader",
     "Explore",
+    "FeatureMapExplorer",
     "GradientExplorer",
     "LearningExplorer",
     "Lens",
@@ -47,6 +50,7 @@ __all__ = [
     "ShiftExplorer",
     "WindowExplorer",
     "explore",
+    "feature_maps",
     "record",
     "source",
 ]
