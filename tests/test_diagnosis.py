@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils import plots
-from utils.data import CORRUPTIONS, corrupt
+from utils.data import corrupt
+from utils.data.corruptions import KINDS
 from utils.diagnosis import examine, fit_temperature, reliability
 from utils.training import History
 
@@ -169,7 +170,7 @@ def pictures(*shape: int) -> torch.Tensor:
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(2, 1, 28, 28), (3, 3, 9, 14), (1, 1, 8, 8)])
 def test_damage_grows_with_strength_and_leaves_the_images(kind, shape):
     images = pictures(*shape) // 2 + 32 if kind == "noise" else pictures(*shape)
@@ -180,7 +181,7 @@ def test_damage_grows_with_strength_and_leaves_the_images(kind, shape):
         assert image.shape == images.shape and image.dtype == torch.uint8
     distances = [(image.float() - images.float()).abs().mean() for image in damaged]
     assert distances[1] > 0
-    if kind in ("noise", "blur", "contrast"):
+    if kind in ("noise", "blur", "contrast", "brightness"):
         assert distances == sorted(distances)
     assert torch.equal(corrupt(images, kind, 3), damaged[3])
 
@@ -191,6 +192,12 @@ def test_each_damage_is_what_it_says():
     assert corrupt(images, "translation", 3)[..., :6].max() == 0
     grey = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
     assert corrupt(grey, "contrast", 5).unique().tolist() == [round(255 * (0.5 + 0.5 * 0.1))]
+    assert corrupt(grey // 5, "brightness", 2).unique().tolist() == [51 + 51]
+    smooth = torch.linspace(40, 200, 28).round().byte().expand(1, 3, 28, 28).contiguous()
+    losses = [
+        (corrupt(kept, "jpeg", 5).float() - kept.float()).abs().mean() for kept in (smooth, pictures(1, 3, 28, 28))
+    ]
+    assert losses[0] < 6 < losses[1]  # smooth pictures survive, grains do not
     flat = torch.full((1, 1, 90, 90), 128, dtype=torch.uint8)
     noise = corrupt(flat, "noise", 1).float() / 255 - 128 / 255
     assert noise.std().item() == pytest.approx(0.15, rel=0.05) and abs(noise.mean().item()) < 0.01
@@ -215,6 +222,7 @@ def test_each_damage_is_what_it_says():
         ((pictures(1, 1, 8, 8), "blur", True), "strength is True"),
         ((pictures(1, 8, 8), "blur", 1), r"shape \(1, 8, 8\), but they must be uint8"),
         ((pictures(1, 1, 8, 8).float(), "blur", 1), "torch.float32"),
+        ((pictures(1, 2, 8, 8), "jpeg", 1), "2 channels"),
     ],
 )
 def test_damage_names_what_is_wrong(arguments, said):

@@ -15,7 +15,7 @@ localization", ICCV 2017 (arXiv 1610.02391).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,8 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.activations import capture, evaluating
-
-Classes = int | Sequence[int] | torch.Tensor | None
+from utils.models.inputs import Classes, as_classes, check_batch, check_together, logits_of
 
 # The arguments that all functions share, and what all of them raise:
 #
@@ -208,8 +207,8 @@ def cam(
     watch = head.register_forward_pre_hook(lambda _layer, arguments: inputs.append(arguments[0]))
     try:
         with _examined(model, images), torch.no_grad(), capture(model, layer, dense[-1], every=True) as seen:
-            logits = _logits(model, images)
-            classes = _as_classes(classes, logits)
+            logits = logits_of(model, images)
+            classes = as_classes(classes, logits)
     finally:
         watch.remove()
     maps = _only_maps(seen, layer)
@@ -314,72 +313,23 @@ def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def _examined(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
     """Check the images; put the model into evaluation mode, with gradients, and every part back into its own mode."""
-    _check_images(model, images)
+    check_batch(images)
+    check_together(model, images)
     # The caller may stand in no_grad or inference_mode; what is computed here has its own graph.
     with evaluating(model), torch.inference_mode(False), torch.enable_grad():
         yield
 
 
-def _check_images(model: nn.Module, images: torch.Tensor) -> None:
-    if not isinstance(images, torch.Tensor):
-        raise TypeError(f"images must be a float tensor (N, C, H, W), but this is a {type(images).__name__}.")
-    if not images.is_floating_point():
-        raise TypeError(
-            f"images must be float numbers, as the model takes them, but these are {images.dtype}; standardise them first."
-        )
-    if images.dim() != 4 or 0 in images.shape:
-        hint = "; add the batch: images[None]" if images.dim() == 3 else ""
-        raise ValueError(f"images must have shape (N, C, H, W), but this is {tuple(images.shape)}{hint}.")
-    weights = next((p for p in model.parameters() if p.is_floating_point()), images)
-    if weights.device != images.device:
-        raise ValueError(f"the images are on {images.device} and the model is on {weights.device}; move one of them.")
-    if weights.dtype != images.dtype:
-        raise ValueError(
-            f"the images are {images.dtype} and the model's parameters {weights.dtype}; convert one: images.to(…)."
-        )
-
-
-def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    logits = model(images)
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(images):
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        raise ValueError(
-            f"the model must give logits ({len(images)}, classes) for {len(images)} images, but gave {found}."
-        )
-    return logits
-
-
-def _as_classes(classes: Classes, logits: torch.Tensor) -> torch.Tensor:
-    """Return one class for each image, int64 (N,), on the device of the logits."""
-    if classes is None:
-        return logits.argmax(1)
-    chosen = torch.as_tensor(classes, device=logits.device)
-    if chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
-        raise TypeError(f"classes must be whole numbers, but these are {chosen.dtype}.")
-    if chosen.dim() == 0:
-        chosen = chosen.expand(len(logits))
-    if chosen.shape != (len(logits),):
-        raise ValueError(
-            f"there are {len(logits)} images, but classes has shape {tuple(chosen.shape)}; give one for each."
-        )
-    wrong = (chosen < 0) | (chosen >= logits.shape[1])
-    if wrong.any():
-        raise ValueError(
-            f"there is no class {chosen[wrong][0].item()}; the model has {logits.shape[1]}, from 0 to {logits.shape[1] - 1}."
-        )
-    return chosen.long()
-
-
 def _chosen(model: nn.Module, images: torch.Tensor, classes: Classes) -> torch.Tensor:
     """Return one class for each image, so that passes over changed images explain the same ones."""
     with _examined(model, images), torch.no_grad():
-        return _as_classes(classes, _logits(model, images))
+        return as_classes(classes, logits_of(model, images))
 
 
 def _scores(model: nn.Module, images: torch.Tensor, classes: Classes) -> torch.Tensor:
     """Return the logit of each image's class, (N,)."""
-    logits = _logits(model, images)
-    return logits.gather(1, _as_classes(classes, logits)[:, None])[:, 0]
+    logits = logits_of(model, images)
+    return logits.gather(1, as_classes(classes, logits)[:, None])[:, 0]
 
 
 def _differentiable(scores: torch.Tensor) -> torch.Tensor:

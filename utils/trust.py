@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from utils import attribution
 from utils.activations import layer_named
+from utils.models.inputs import Classes
 
 _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -105,7 +106,7 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
 
 
-def guided_backpropagation(model: nn.Module, images: torch.Tensor, classes: attribution.Classes = None) -> torch.Tensor:
+def guided_backpropagation(model: nn.Module, images: torch.Tensor, classes: Classes = None) -> torch.Tensor:
     """Return the gradient by every pixel when each ReLU passes back only what is positive: (N, C, H, W).
 
     Springenberg and others (2015), section 3.4. A picture that looks better than what it tells of the network.

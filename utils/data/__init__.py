@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from utils.data.chest_xray import chest_xray
 from utils.data.common import Images, Splits, stratified_split
-from utils.data.corruptions import CORRUPTIONS, corrupt
+from utils.data.corruptions import CORRUPTIONS, NATURAL, corrupt
 from utils.data.digits import digits
 from utils.data.faces import faces
 from utils.data.folder import folder, folder_images
@@ -19,6 +19,7 @@ from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist
 
 __all__ = [
     "CORRUPTIONS",
+    "NATURAL",
     "PHOTOS",
     "SHAPES",
     "TEXTURES",
