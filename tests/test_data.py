@@ -667,6 +667,47 @@ def test_cifar10(tiny_cifar):
         data.cifar10(validation=20)
 
 
+@pytest.fixture
+def tiny_pets(tmp_path, monkeypatch):
+    folder = tmp_path / "oxford-iiit-pet"
+    (folder / "annotations").mkdir(parents=True)
+    kinds = {"Abyssinian": 1, "american_bulldog": 2}
+    for part, numbers in (("trainval", range(4)), ("test", range(4, 6))):
+        rows = [f"{kind}_{i} {label} 1 1" for i in numbers for kind, label in kinds.items()]
+        (folder / "annotations" / f"{part}.txt").write_text("\n".join(rows) + "\n")
+    for i in range(6):
+        for kind, label in kinds.items():
+            _picture(folder / "images" / f"{kind}_{i}.jpg", (100 * label, 40 * i, 0), (50, 30))
+    (folder / "images" / "Abyssinian_9.mat").write_bytes(b"the archive holds such files, too")
+    for name in ("images", "annotations"):
+        with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+            archive.add(folder / name, name)
+    sums = {file: _md5(folder / file) for file in torchvision_sets.PETS_CHECKSUMS}
+    monkeypatch.setattr(torchvision_sets, "PETS_CHECKSUMS", sums)
+    monkeypatch.setattr(torchvision_sets, "PETS_ADDRESS", "http://127.0.0.1:9/")
+    monkeypatch.setenv("CNN_DATA", str(tmp_path))
+    torchvision_sets._pets.cache_clear()
+    yield folder
+    torchvision_sets._pets.cache_clear()
+
+
+def test_pets(tiny_pets):
+    sets = data.pets(24, validation=4)
+    assert [len(s) for s in (sets.train, sets.validation, sets.test)] == [4, 4, 4]
+    assert sets.train.classes == ("Abyssinian", "american bulldog")
+    assert sets.test.images.shape == (4, 3, 24, 24) and sets.test.labels.tolist() == [0, 1, 0, 1]
+    # each picture has one colour, which JPEG nearly keeps: red is the breed, green the number
+    colours = sets.test.images.float().mean((2, 3))[:, :2]
+    assert (colours - torch.tensor([[100, 160], [200, 160], [100, 200], [200, 200]])).abs().max() < 3
+    assert data.pets((24, 24), validation=4).train is sets.train
+    with pytest.raises(ValueError, match="size is 0"):
+        data.pets(0)
+    (tiny_pets / "images.tar.gz").unlink()
+    torchvision_sets._pets.cache_clear()
+    with pytest.raises(FileNotFoundError, match=r"Oxford-IIIT Pet cannot be had: .*images.*faces\(\)"):
+        data.pets(24, validation=4)
+
+
 def test_cifar10_from_a_copy(tmp_path, monkeypatch):
     for part, number in (("train", 4), ("test", 1)):
         for k, name in enumerate(torchvision_sets.CIFAR10_CLASSES):

@@ -1,6 +1,6 @@
 """Images: one small module per source, one common type.
 
-Nothing here needs a network, except ``mnist``, ``fashion_mnist``, ``cifar10`` and ``chest_xray`` when they are asked for first.
+Nothing here needs a network, except ``mnist``, ``fashion_mnist``, ``cifar10``, ``pets`` and ``chest_xray`` when they are asked for first.
 Augmentation of batches is in :mod:`utils.data.augment`.
 """
 
@@ -15,7 +15,7 @@ from utils.data.folder import folder, folder_images
 from utils.data.marker import corner, cover, stamp
 from utils.data.photos import PHOTOS, photo
 from utils.data.shapes import SHAPES, TEXTURES, Scenes, scenes, shapes
-from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist
+from utils.data.torchvision_sets import cifar10, fashion_mnist, mnist, pets
 
 __all__ = [
     "CORRUPTIONS",
@@ -37,6 +37,7 @@ __all__ = [
     "folder",
     "folder_images",
     "mnist",
+    "pets",
     "photo",
     "scenes",
     "shapes",

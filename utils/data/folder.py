@@ -9,6 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -213,7 +214,14 @@ def _pictures(path: Path) -> dict[str, list[Path]]:
     return pictures
 
 
-def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+def check_sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of a size.
+
+    Raises
+    ------
+    ValueError
+        When it is neither a whole number of at least 1 nor two.
+    """
     sides = size if isinstance(size, tuple) else (size, size)
     if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
         raise ValueError(f"size is {size!r}, but it must be a whole number of pixels, or two: (height, width).")
@@ -221,7 +229,7 @@ def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_memory(path: Path, number: int, size: int | tuple[int, int], grey: bool, limit: float) -> None:
-    height, width = _sides(size)
+    height, width = check_sides(size)
     need = number * height * width * (1 if grey else 3) / 2**30
     if need > limit:
         raise MemoryError(
@@ -238,12 +246,12 @@ def _read(
         raise ValueError(f"broken is {broken!r}, but it must be 'raise' or 'skip'.")
     files = [file for group in pictures.values() for file in group]
     labels = torch.tensor([label for label, group in enumerate(pictures.values()) for _ in group])
-    images = torch.empty(len(files), 1 if grey else 3, *_sides(size), dtype=torch.uint8)
+    images = torch.empty(len(files), 1 if grey else 3, *check_sides(size), dtype=torch.uint8)
     good = torch.ones(len(files), dtype=torch.bool)
 
     def read(index: int) -> None:
         try:
-            images[index] = _picture(files[index], size, grey)
+            images[index] = read_picture(files[index], size, grey)
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files
             if broken == "raise":
                 raise ValueError(
@@ -267,11 +275,17 @@ def _read(
     return Images(images, labels, tuple(pictures), mean=(0.0,) * images.shape[1], std=(1.0,) * images.shape[1])
 
 
-def _picture(file: Path, size: int | tuple[int, int], grey: bool) -> torch.Tensor:
-    """Read one picture as uint8 (C, H, W): upright, on white where it is transparent, cropped and resized."""
+def read_picture(file: Path | BinaryIO, size: int | tuple[int, int], grey: bool = False) -> torch.Tensor:
+    """Read one picture as uint8 (C, H, W): upright, on white where it is transparent, cropped and resized.
+
+    Raises
+    ------
+    OSError, ValueError, SyntaxError
+        As Pillow does for broken files; ValueError also for pixels of a mode whose range is not known.
+    """
     from PIL import Image, ImageOps
 
-    height, width = _sides(size)
+    height, width = check_sides(size)
     with Image.open(file) as image:
         image = ImageOps.exif_transpose(image)  # cameras store how they were held
         if image.mode.startswith("I;16"):
