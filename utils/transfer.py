@@ -90,7 +90,7 @@ def features(
     size: int | tuple[int, int] | None = 96,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> torch.Tensor:
     """Return what a network has computed of each image just before its head: float32 (N, F).
 
@@ -111,7 +111,7 @@ def features(
     mean, std : tuple of float, optional
         Constants in the place of the network's own.
     batch_size : int
-        Images in one pass.
+        Images in one pass. On a CPU 32 took less time than 64: what a layer gives stays nearer to the processor.
 
     Raises
     ------
