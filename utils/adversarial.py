@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.activations import evaluating
-from utils.models.inputs import Classes, as_classes, check_batch, check_together, logits_of
+from utils.models.inputs import Classes, as_classes, check_batch, check_counts, check_together, logits_of
 
 Constants = float | Sequence[float]
 
@@ -108,9 +108,7 @@ def pgd(
     float tensor (N, C, H, W)
         In [0, 1], none further than ``budget`` from its image.
     """
-    for name, value in (("steps", steps), ("restarts", restarts)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
+    check_counts(steps=steps, restarts=restarts)
     if restarts > 1 and not random_start:
         raise ValueError(f"{restarts} restarts without a random start are {restarts} times the same; set restarts=1.")
     with torch.inference_mode(False):

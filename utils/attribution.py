@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.activations import capture, evaluating
-from utils.models.inputs import Classes, as_classes, check_batch, check_together, logits_of
+from utils.models.inputs import Classes, as_classes, check_batch, check_counts, check_together, logits_of
 
 # The arguments that all functions share, and what all of them raise:
 #
@@ -82,7 +82,7 @@ def smooth_grad(
     seed : int
         The same seed gives the same noise on every device.
     """
-    _check_whole("samples", samples)
+    check_counts(samples=samples)
     if not 0 <= noise < float("inf"):
         raise ValueError(f"noise is {noise!r}, but it must be a share of the image's range, such as 0.15.")
     classes = _chosen(model, images, classes)
@@ -115,7 +115,7 @@ def integrated_gradients(
     steps : int
         Gradients for each image; more make the sum exacter.
     """
-    _check_whole("steps", steps)
+    check_counts(steps=steps)
     classes = _chosen(model, images, classes)
     start = _filled(baseline, images, "baseline")
     way = images.detach() - start
@@ -152,7 +152,7 @@ def occlusion(
     """
     tall, wide = _pair("patch", patch)
     down, right = _pair("stride", stride if stride is not None else (max(1, tall // 2), max(1, wide // 2)))
-    _check_whole("batch_size", batch_size)
+    check_counts(batch_size=batch_size)
     if down > tall or right > wide:
         raise ValueError(
             f"the stride {down}×{right} is larger than the patch {tall}×{wide}: some pixels would never be covered."
@@ -373,15 +373,10 @@ def _filled(value: float | torch.Tensor, images: torch.Tensor, name: str) -> tor
         ) from None
 
 
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
-
-
 def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2:
         raise ValueError(f"{name} is {value!r}, but it must be a whole number, or two.")
     for side in pair:
-        _check_whole(name, side)
+        check_counts(**{name: side})
     return pair

@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.activations import capture, evaluating
+from utils.models.inputs import check_counts
 
 # ---- objectives: which number shall rise --------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Pixels(nn.Module):
 
     def __init__(self, number: int = 1, size: int = 96, decorrelated: bool = False, seed: int = 0) -> None:
         super().__init__()
-        _check_whole(number=number, size=size)
+        check_counts(number=number, size=size)
         self.size, self.decorrelated = size, decorrelated
         noise = torch.randn(self.shape(number), generator=torch.Generator().manual_seed(seed))
         self.values = nn.Parameter(0.05 * noise)
@@ -334,7 +335,7 @@ def dream(
         When the layer, the channel or the class does not exist, the images are too small for the model, or a number of
         steps is none.
     """
-    _check_whole(steps=steps)
+    check_counts(steps=steps)
     kept = sorted({*keep, steps})
     for step in kept:
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= steps:
@@ -407,7 +408,7 @@ def deep_dream(
     TypeError, ValueError
         When the photograph is none, or too small for the model; as :func:`dream` for the rest.
     """
-    _check_whole(octaves=octaves, steps=steps)
+    check_counts(octaves=octaves, steps=steps)
     photograph = _checked_photograph(photograph)
     if not ratio > 1:
         raise ValueError(f"ratio is {ratio!r}, but each octave must be larger than the one before: above 1.")
@@ -513,9 +514,3 @@ def _checked_photograph(photograph: torch.Tensor) -> torch.Tensor:
             "give it as it is before standardisation."
         )
     return photograph.detach() if photograph.dim() == 4 else photograph.detach()[None]
-
-
-def _check_whole(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}, but it must be a whole number of at least 1.")

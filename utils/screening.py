@@ -13,6 +13,7 @@ from statistics import NormalDist
 import torch
 
 from utils.diagnosis import Reliability
+from utils.models.inputs import check_counts
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,7 @@ def auc_interval(
     """
     scores, positive = _checked(scores, labels)
     _deviations(confidence)
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise ValueError(f"draws is {draws!r}, but it must be a whole number of at least 1.")
+    check_counts(draws=draws)
     generator = torch.Generator().manual_seed(seed)
     parts = [scores[positive].cpu(), scores[~positive].cpu()]
     areas = torch.empty(draws, dtype=torch.float64)

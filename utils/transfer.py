@@ -15,6 +15,7 @@ from torch import nn
 
 from utils.activations import evaluating, layer_named
 from utils.data import Images
+from utils.models.inputs import check_counts
 from utils.models.pretrained import Pretrained
 
 LEFT = "replace the head after freezing the body, or call unfreeze(model, …) for a layer that shall learn"
@@ -133,8 +134,7 @@ def features(
             "mean and std are missing: a bare module does not know by which constants its training images were "
             "standardised; give both, or pass what pretrained.load() returns."
         )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}, but it must be a whole number of at least 1.")
+    check_counts(batch_size=batch_size)
     images = images.images if isinstance(images, Images) else images
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     rows = []
@@ -334,8 +334,7 @@ def replace_head(model: nn.Module, classes: int) -> str:
     ValueError
         When the model has no dense layer, or the number is not a whole one of at least 1.
     """
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"classes is {classes!r}, but it must be a whole number of at least 1.")
+    check_counts(classes=classes)
     name = head_name(model)
     old = model.get_submodule(name)
     new = nn.Linear(old.in_features, classes, bias=old.bias is not None).to(old.weight)
